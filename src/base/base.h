@@ -1,4 +1,5 @@
-/* base: what every room, and a board's firmware, may use.  Freestanding C11: no heap, no I/O, no clock. */
+/* base: what every room, and a board's firmware, may use.  Freestanding C11: no heap, no I/O, no
+ * clock. */
 #ifndef AUTOMAT_BASE_H
 #define AUTOMAT_BASE_H
 
@@ -12,7 +13,8 @@
 #define KIB               ((size_t)1024)
 #define MIB               ((size_t)1024 * 1024)
 
-/* Kinds of failure for the whole program.  A room whose callers need reasons has its own enum beside this one. */
+/* Kinds of failure for the whole program.  A room whose callers need reasons has its own enum
+ * beside this one. */
 enum err {
     ERR_OK = 0,
     ERR_AGAIN,     /* not a failure: come back with more bytes, or later */
@@ -68,7 +70,9 @@ struct str str_slice(struct str text, size_t from, size_t to);
 /* Decimal digits only, no sign, no space, no overflow: ERR_INPUT otherwise. */
 MUST_USE enum err str_to_u64(struct str text, uint64_t *ret_value);
 
-/* Copy into a NUL-terminated array; ERR_FULL (and an empty string) when it does not fit. */
+/* Copy into a NUL-terminated array; an empty string and ERR_FULL when it does not fit, ERR_INPUT
+ * when it has a NUL inside (the copy would be another, shorter name than the one that was checked).
+ */
 MUST_USE enum err str_copy(char *dst, size_t dst_bytes, struct str text);
 
 /* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
@@ -76,6 +80,8 @@ bool utf8_valid(struct str text);
 
 /* Lower-case hex.  `dst` has room for 2 * len + 1 bytes. */
 void hex_encode(char *dst, const uint8_t *bytes, size_t len);
+/* Either case; ERR_INPUT, with `dst` untouched, unless the text is exactly 2 * dst_bytes hex
+ * digits. */
 MUST_USE enum err hex_decode(uint8_t *dst, size_t dst_bytes, struct str text);
 
 /* ---- identifiers ---- */
@@ -84,7 +90,8 @@ MUST_USE enum err hex_decode(uint8_t *dst, size_t dst_bytes, struct str text);
 #define ID_BYTES_MAX 64
 bool id_valid(struct str text);
 
-/* 128 random bits, as made by a device or a server: claim ids, uids, journal ids, boot ids.  Text: 32 hex digits. */
+/* 128 random bits, as made by a device or a server: claim ids, uids, journal ids, boot ids.  Text:
+ * 32 hex digits. */
 struct id128 {
     uint8_t byte[16];
 };
@@ -118,7 +125,8 @@ struct limit {
 /* ---- CRC-32C (Castagnoli), for journal records ---- */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len); /* start with 0 */
 
-/* A fixed-capacity text writer: appends or, when full, remembers that it overflowed. */
+/* A fixed-capacity text writer: appends or, when full, remembers that it overflowed.  A piece that
+ * does not fit is left out whole, and nothing follows it.  `at` always ends in NUL. */
 struct text {
     char *at;
     size_t len, cap; /* cap counts the NUL */
@@ -129,10 +137,11 @@ void text_add(struct text *text, struct str add);
 void text_add_char(struct text *text, char c);
 void text_add_u64(struct text *text, uint64_t value);
 void text_add_i64(struct text *text, int64_t value);
-/* Fixed point: value / 10^digits, e.g. (92345, 3) is "92.345". */
+/* Fixed point: value / 10^digits, e.g. (92345, 3) is "92.345"; digits 0..19. */
 void text_add_fixed(struct text *text, int64_t value, unsigned digits);
 
-/* memcpy/memset/memcmp/memmove/strlen without <string.h>, which a freestanding compiler may lack. */
+/* memcpy/memset/memcmp/memmove/strlen without <string.h>, which a freestanding compiler may lack.
+ */
 void *base_copy(void *dst, const void *src, size_t len);
 void *base_move(void *dst, const void *src, size_t len);
 void *base_zero(void *dst, size_t len);
