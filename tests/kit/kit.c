@@ -54,7 +54,7 @@ int kit_run_all(const char *pattern)
     return _cmocka_run_group_tests("tests", tests, test_count, NULL, NULL);
 }
 
-static void fail(const char *file, int line)
+static void give_up(const char *file, int line)
 {
     if (note[0] != '\0')
         print_error("note: %s\n", note);
@@ -74,7 +74,7 @@ void kit_check(bool fact, const char *what, const char *file, int line)
     if (fact)
         return;
     print_error("not true: %s\n", what);
-    fail(file, line);
+    give_up(file, line);
 }
 
 void kit_check_eq(intmax_t a, intmax_t b, const char *what, const char *file, int line)
@@ -82,7 +82,7 @@ void kit_check_eq(intmax_t a, intmax_t b, const char *what, const char *file, in
     if (a == b)
         return;
     print_error("%s: %jd (0x%jx) != %jd (0x%jx)\n", what, a, (uintmax_t)a, b, (uintmax_t)b);
-    fail(file, line);
+    give_up(file, line);
 }
 
 void kit_check_err(enum err got, enum err expected, const char *what, const char *file, int line)
@@ -90,7 +90,7 @@ void kit_check_err(enum err got, enum err expected, const char *what, const char
     if (got == expected)
         return;
     print_error("%s: %s, expected %s\n", what, err_name(got), err_name(expected));
-    fail(file, line);
+    give_up(file, line);
 }
 
 void kit_check_str(const char *a, const char *b, const char *what, const char *file, int line)
@@ -99,7 +99,7 @@ void kit_check_str(const char *a, const char *b, const char *what, const char *f
         return;
     print_error("%s:\n  \"%s\"\n  \"%s\"\n", what, a == NULL ? "(NULL)" : a,
                 b == NULL ? "(NULL)" : b);
-    fail(file, line);
+    give_up(file, line);
 }
 
 void kit_check_slice(struct str a, struct str b, const char *what, const char *file, int line)
@@ -108,7 +108,7 @@ void kit_check_slice(struct str a, struct str b, const char *what, const char *f
         return;
     print_error("%s:\n  \"%.*s\" (%zu)\n  \"%.*s\" (%zu)\n", what, STR_ARG(a), a.len, STR_ARG(b),
                 b.len);
-    fail(file, line);
+    give_up(file, line);
 }
 
 void kit_check_bytes(const void *a, const void *b, size_t len, const char *what, const char *file,
@@ -119,7 +119,7 @@ void kit_check_bytes(const void *a, const void *b, size_t len, const char *what,
     for (size_t i = 0; i < len; i++) {
         if (left[i] != right[i]) {
             print_error("%s: byte %zu is %02x != %02x\n", what, i, left[i], right[i]);
-            fail(file, line);
+            give_up(file, line);
         }
     }
 }
@@ -131,5 +131,5 @@ void kit_check_near(double a, double b, double tolerance, const char *what, cons
     if (apart <= tolerance) /* false for NaN */
         return;
     print_error("%s: %.9g and %.9g are more than %.3g apart\n", what, a, b, tolerance);
-    fail(file, line);
+    give_up(file, line);
 }

@@ -65,7 +65,8 @@ void kit_register(const struct kit_test *test);
     kit_check_bytes((a), (b), (len), #a " == " #b " (" #len ")", __FILE__, __LINE__)
 #define CHECK_NEAR(a, b, tolerance)                                                                \
     kit_check_near((a), (b), (tolerance), #a " ~ " #b, __FILE__, __LINE__)
-/* Print a line that is shown only next to a failure's own: seeds, step numbers.  printf format. */
+/* What to print beside a failed check: the seed, the step number.  The newest note counts.  printf
+ * format. */
 #define NOTE(...) kit_note(__VA_ARGS__)
 
 void kit_check(bool fact, const char *what, const char *file, int line);
