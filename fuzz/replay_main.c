@@ -1,6 +1,6 @@
-/* Runs a fuzz target without a fuzzer, as a plain test: every file of the corpus folder, every prefix of each, and
- * byte mutations from a fixed seed.  Each input lies in a block of exactly its size, so that the sanitizers see a
- * read of one byte too many. */
+/* Runs a fuzz target without a fuzzer, as a plain test: every file of the corpus folder, every
+ * prefix of each, and byte mutations from a fixed seed.  Each input lies in a block of exactly its
+ * size, so that the sanitizers see a read of one byte too many. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
