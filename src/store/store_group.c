@@ -67,8 +67,8 @@ static bool job_run(struct store_lane *lane, struct store_job *job, bool alone)
 }
 
 /* Health, and what it costs; says once when the disk fails and once when it is back. */
-static void note_commit(struct store_lane *lane, const struct group *group, bool good,
-                        int64_t commit_us)
+static void note_commit(struct store_lane *lane, const struct group *group, bool good)
+
 {
     struct store *store = lane->store;
     if (lane->reader)
