@@ -57,9 +57,7 @@ const char *access_permission_name(enum access_permission permission); /* "comma
 const char *access_role_name(enum access_role role); /* "guest", "customer", "staff", "admin" */
 MUST_USE enum err access_role_parse(struct str text, enum access_role *ret_role);
 
-/* ---- the room
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- the room ---- */
 
 struct access;
 
@@ -195,9 +193,7 @@ MUST_USE enum err access_link_use(struct access *access, struct access_by by, st
 MUST_USE enum err access_logout(struct access *access, struct access_by by, int64_t session_id,
                                 void (*done)(void *cookie, enum err err), void *cookie);
 
-/* ---- accounts
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- accounts ---- */
 
 struct access_account {
     int64_t account_id;
@@ -245,9 +241,7 @@ MUST_USE enum err access_password_set(struct access *access, struct access_by by
                                       const struct access_password_change *change,
                                       int64_t *ret_retry_ms, access_account_fn *done, void *cookie);
 
-/* ---- API tokens
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- API tokens ---- */
 
 struct access_token {
     int64_t token_id;
@@ -275,9 +269,7 @@ MUST_USE enum err access_token_create(struct access *access, struct access_by by
 MUST_USE enum err access_token_revoke(struct access *access, struct access_by by, int64_t token_id,
                                       void (*done)(void *cookie, enum err err), void *cookie);
 
-/* ---- rate limits
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- rate limits ---- */
 
 /* A table of token buckets; the key least recently asked about gives way when it is full. */
 struct access_rate;
