@@ -103,9 +103,7 @@ void fleet_watch_tokens(struct fleet *fleet,
                         void (*gone)(void *cookie, const char *machine_id, int64_t token_id),
                         void *cookie);
 
-/* ---- look-ups
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- look-ups ---- */
 
 const struct fleet_machine *fleet_find(const struct fleet *fleet,
                                        struct str machine_id); /* NULL: none */
@@ -150,9 +148,7 @@ void fleet_presence_unpark(struct fleet *fleet, struct str machine_id, int64_t n
 MUST_USE enum err fleet_progress(struct fleet *fleet, struct str machine_id, struct str step,
                                  struct str sensors, int64_t now_ms, int64_t mono_ms);
 
-/* ---- changes
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- changes ---- */
 
 /* `machine` lives until the callback returns, NULL unless ERR_OK. */
 typedef void fleet_machine_fn(void *cookie, enum err err, const struct fleet_machine *machine);
