@@ -1,0 +1,248 @@
+import {
+  QueryClient,
+  infiniteQueryOptions,
+  queryOptions,
+  type InfiniteData,
+} from "@tanstack/react-query";
+import { Problem, call, query, setCsrfToken } from "./api";
+import { appendCurve, mergeCurve } from "./curves";
+import type {
+  Alert,
+  AuditEntry,
+  AuditVerdict,
+  Command,
+  Curve,
+  HistoryEntry,
+  Kind,
+  LiveEvent,
+  Machine,
+  MachineToken,
+  Page,
+  Session,
+} from "./types";
+
+/** What the page asks of the server, and how events change what it already knows. */
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 30_000, // events keep it fresh; see `polling`
+      retry: (failures, error) => failures < 2 && error instanceof Problem && (error.offline || error.status >= 500),
+      retryDelay: (attempt) => 400 * 2 ** attempt,
+      // A browser's idea of "online" says nothing about a server on the same machine.
+      networkMode: "always",
+    },
+    mutations: { networkMode: "always", retry: false },
+  },
+});
+
+let pollMs: number | false = false;
+
+/** While the event link is down the page asks again every few seconds. */
+export function setPolling(on: boolean): void {
+  pollMs = on ? 4_000 : false;
+}
+
+const polling = { refetchInterval: () => pollMs };
+
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: async ({ signal }) => {
+    const session = await call<Session>("GET", "/api/session", { signal });
+    setCsrfToken(session.csrf_token);
+    return session;
+  },
+  staleTime: 5 * 60_000,
+});
+
+export const kindsQuery = queryOptions({
+  queryKey: ["kinds"],
+  queryFn: async ({ signal }) => (await call<Page<Kind>>("GET", "/api/kinds", { signal })).items,
+  staleTime: 10 * 60_000,
+});
+
+export const machinesQuery = queryOptions({
+  queryKey: ["machines"],
+  queryFn: async ({ signal }) => (await call<Page<Machine>>("GET", "/api/machines?limit=200", { signal })).items,
+  ...polling,
+});
+
+export const machineQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["machine", id],
+    queryFn: ({ signal }) => call<Machine>("GET", `/api/machines/${encodeURIComponent(id)}`, { signal }),
+    ...polling,
+  });
+
+export const tokensQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["machine-tokens", id],
+    queryFn: async ({ signal }) =>
+      (await call<Page<MachineToken>>("GET", `/api/machines/${encodeURIComponent(id)}/tokens`, { signal })).items,
+  });
+
+export interface CommandFilter {
+  machine_id?: string | undefined;
+  state?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
+export const commandsQuery = (filter: CommandFilter, limit = 50) =>
+  infiniteQueryOptions({
+    queryKey: ["commands", filter, limit],
+    queryFn: ({ signal, pageParam }) =>
+      call<Page<Command>>("GET", `/api/commands${query({ ...filter, limit, cursor: pageParam })}`, { signal }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+    ...polling,
+  });
+
+export const commandQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["command", id],
+    queryFn: ({ signal }) => call<Command>("GET", `/api/commands/${id}`, { signal }),
+    ...polling,
+  });
+
+export const historyQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["command-history", id],
+    queryFn: async ({ signal }) =>
+      (await call<Page<HistoryEntry>>("GET", `/api/commands/${id}/history?limit=200`, { signal })).items,
+    ...polling,
+  });
+
+/** Rows go to the curve store; the query only says whether they are there. */
+export const curveQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["command-curve", id],
+    queryFn: async ({ signal }) => {
+      const curve = await call<Curve>("GET", `/api/commands/${id}/curve`, { signal });
+      mergeCurve(id, curve);
+      return curve.samples.length;
+    },
+    ...polling,
+  });
+
+export const alertsQuery = (state: "open" | "all") =>
+  queryOptions({
+    queryKey: ["alerts", state],
+    queryFn: async ({ signal }) =>
+      (await call<Page<Alert>>("GET", `/api/alerts?state=${state}&limit=200`, { signal })).items,
+    ...polling,
+  });
+
+export const auditQuery = infiniteQueryOptions({
+  queryKey: ["audit"],
+  queryFn: ({ signal, pageParam }) =>
+    call<Page<AuditEntry>>("GET", `/api/audit${query({ limit: 100, cursor: pageParam })}`, { signal }),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (last) => last.next ?? undefined,
+  ...polling,
+});
+
+export const verifyQuery = queryOptions({
+  queryKey: ["audit-verify"],
+  queryFn: ({ signal }) => call<AuditVerdict>("GET", "/api/audit/verify", { signal }),
+  staleTime: 0,
+});
+
+/* ---- events ---- */
+
+type CommandPages = InfiniteData<Page<Command>, string | undefined>;
+
+function fits(command: Command, filter: CommandFilter): boolean {
+  return (
+    (!filter.machine_id || filter.machine_id === command.machine_id) &&
+    (!filter.state || filter.state === command.state) &&
+    (!filter.from || command.created_at >= filter.from) &&
+    (!filter.to || command.created_at <= filter.to)
+  );
+}
+
+/** One list with the command put in, changed or taken out; newest first. The very list again if nothing changes. */
+export function placeCommand(pages: CommandPages, command: Command, filter: CommandFilter): CommandPages {
+  const wanted = fits(command, filter);
+  const known = pages.pages.some((page) => page.items.some((item) => item.command_id === command.command_id));
+  if (known) {
+    return {
+      ...pages,
+      pages: pages.pages.map((page) => ({
+        ...page,
+        items: page.items.flatMap((item) =>
+          item.command_id !== command.command_id ? [item] : wanted ? [command] : [],
+        ),
+      })),
+    };
+  }
+  const first = pages.pages[0];
+  if (!wanted || !first) return pages;
+  // Older than everything shown: it belongs to a page that is not loaded yet.
+  const last = pages.pages.at(-1);
+  if (last?.next && command.command_id < (last.items.at(-1)?.command_id ?? 0)) return pages;
+  const at = first.items.findIndex((item) => item.command_id < command.command_id);
+  const items = [...first.items];
+  items.splice(at < 0 ? items.length : at, 0, command);
+  return { ...pages, pages: [{ ...first, items }, ...pages.pages.slice(1)] };
+}
+
+/** An event may overtake a slower answer; the newer of the two stays. */
+function newer(known: Command | undefined, command: Command): Command {
+  return known && known.updated_at > command.updated_at ? known : command;
+}
+
+export function learnCommand(client: QueryClient, command: Command): void {
+  client.setQueryData<Command>(["command", command.command_id], (known) => newer(known, command));
+  for (const [key, pages] of client.getQueriesData<CommandPages>({ queryKey: ["commands"] })) {
+    if (pages) client.setQueryData(key, placeCommand(pages, command, key[1] as CommandFilter));
+  }
+  void client.invalidateQueries({ queryKey: ["command-history", command.command_id] });
+}
+
+export function learnMachine(client: QueryClient, machine: Machine): void {
+  client.setQueryData(["machine", machine.machine_id], machine);
+  client.setQueryData<Machine[]>(["machines"], (known) => {
+    if (!known) return known;
+    return known.some((one) => one.machine_id === machine.machine_id)
+      ? known.map((one) => (one.machine_id === machine.machine_id ? machine : one))
+      : [...known, machine];
+  });
+}
+
+export function learnAlert(client: QueryClient, alert: Alert): void {
+  for (const state of ["open", "all"] as const) {
+    client.setQueryData<Alert[]>(["alerts", state], (known) => {
+      if (!known) return known;
+      const rest = known.filter((one) => one.alert_id !== alert.alert_id);
+      if (state === "open" && alert.resolved_at) return rest;
+      return [alert, ...rest].sort((a, b) => b.last_at.localeCompare(a.last_at));
+    });
+  }
+}
+
+export function applyEvent(client: QueryClient, event: LiveEvent): void {
+  switch (event.type) {
+    case "command":
+      learnCommand(client, event.command);
+      break;
+    case "machine":
+      learnMachine(client, event.machine);
+      break;
+    case "progress":
+      appendCurve(event.command_id, event.step, event.columns, event.samples);
+      break;
+    case "alert":
+      learnAlert(client, event.alert);
+      break;
+    case "audit":
+      client.setQueryData<InfiniteData<Page<AuditEntry>, string | undefined>>(["audit"], (known) => {
+        const first = known?.pages[0];
+        if (!first || first.items.some((item) => item.audit_id === event.entry.audit_id)) return known;
+        return { ...known, pages: [{ ...first, items: [event.entry, ...first.items] }, ...known.pages.slice(1)] };
+      });
+      break;
+    case "welcome":
+      break;
+  }
+}
