@@ -254,8 +254,8 @@ struct espresso_magazine {
 
 enum espresso_request {
     ESPRESSO_REQUEST_NONE,
-    ESPRESSO_REQUEST_BREW,     /* carry out *order; only heard in IDLE */
-    ESPRESSO_REQUEST_STOP,     /* somebody asked; may be repeated */
+    ESPRESSO_REQUEST_BREW, /* carry out *order; ignored without one, or while an order is active */
+    ESPRESSO_REQUEST_STOP, /* somebody asked; may be repeated */
     ESPRESSO_REQUEST_DEADLINE, /* max_duration_s is over: as a stop, but the outcome is
                                   failed/timeout */
 };

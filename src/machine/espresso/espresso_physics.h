@@ -45,6 +45,8 @@ struct espresso_physics {
     bool jam_picker, jam_inserter; /* this travel got stuck */
     uint32_t used_capsule_count;
     struct espresso_magazine magazine;
+    struct espresso_magazine magazine_read; /* what the sensors say of it: empty under that fault */
+    bool picker_away, inserter_away; /* since the travel began; a jam is rolled once a travel */
 
     /* thermal block and water */
     double block_c, ambient_c, setpoint_c;
@@ -52,7 +54,9 @@ struct espresso_physics {
     double tank_ml;
     bool pump_on;
     double pump_ms, pre_infusion_ms, target_ml;
-    double pressure_bar, flow_mls, volume_ml, puck_ml;
+    double pressure_bar, flow_mls; /* into the cup */
+    double volume_ml;              /* in the cup, this brew */
+    double puck_ml;                /* what the coffee has soaked up */
     double energy_j;
     int32_t current_ma;
 
@@ -61,7 +65,7 @@ struct espresso_physics {
     uint64_t pump_total_ms; /* time the pump ran */
     uint32_t button_presses, capsules_picked, capsules_inserted, capsules_ejected;
 
-    uint64_t now_us;
+    uint64_t now_ms;
 };
 
 /* Axes at rest away from nothing, head open, block warm at 92 C, tank full, slots loaded with the
