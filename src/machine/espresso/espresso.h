@@ -196,7 +196,8 @@ struct espresso_calibration {
                                    pump_confirm_ms */
     uint32_t flow_original_uls; /* ul a second once pressure has built up */
     uint32_t flow_vertuo_uls;
-    uint32_t build_up_ms; /* from pump start to the first drop, beyond pre-infusion */
+    uint32_t build_up_original_ms; /* from pump start at full power to the first drop */
+    uint32_t build_up_vertuo_ms;
     /* temperature */
     int32_t ready_below_mc; /* pressing waits until the block is this close below the recipe */
     int32_t cutoff_mc;      /* above: over_temperature */

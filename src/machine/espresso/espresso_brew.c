@@ -114,17 +114,12 @@ void espresso_pressing_button(struct espresso *m, const struct espresso_input *i
 
 enum { POUR_RUN, POUR_STOP_PUSH, POUR_STOP_RELEASE, POUR_STOP_WAIT };
 
-static uint32_t build_up_ms(const struct espresso *m)
-{
-    return m->order.recipe.pre_infusion_ms + m->calibration.build_up_ms;
-}
-
 /* Longest a pump may run for this order: the time it should take, a third on top, and ten seconds.
  */
 static uint32_t pour_ms_max(const struct espresso *m)
 {
     uint64_t pour_ms = (uint64_t)m->order.recipe.volume_ml * 1000 * 1000 / espresso_flow_nominal(m);
-    return build_up_ms(m) + (uint32_t)(pour_ms + pour_ms / 3) + 10000;
+    return espresso_first_drop_ms(m) + (uint32_t)(pour_ms + pour_ms / 3) + 10000;
 }
 
 static uint32_t target_ul(const struct espresso *m)
@@ -179,12 +174,12 @@ static void pour_run(struct espresso *m, const struct espresso_input *in)
     else if (m->head_open_ms > HEAD_OPEN_MS_MAX)
         stop_begin(m, ESPRESSO_HEAD_OPEN);
     else if (m->tally.brew_ms > pour_ms_max(m) ||
-             (m->dry_ms > DRY_MS_MAX && m->tally.brew_ms > build_up_ms(m)) ||
+             (m->dry_ms > DRY_MS_MAX && m->tally.brew_ms > espresso_first_drop_ms(m)) ||
              volume_ul > target_ul(m) + target_ul(m) / 5 + 8000)
         stop_begin(m, ESPRESSO_PUMP_TIMEOUT);
     else if (m->stopping && !nearly_done(m))
         stop_begin(m, m->ending);
-    else if (m->state == ESPRESSO_BREWING && m->tally.brew_ms >= build_up_ms(m))
+    else if (m->state == ESPRESSO_BREWING && m->tally.brew_ms >= espresso_first_drop_ms(m))
         espresso_enter(m, ESPRESSO_MONITORING);
 }
 

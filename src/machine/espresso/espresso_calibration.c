@@ -22,7 +22,8 @@ static const size_t offsets[] = {
     offsetof(struct espresso_calibration, sensor_stuck_ms),
     offsetof(struct espresso_calibration, flow_original_uls),
     offsetof(struct espresso_calibration, flow_vertuo_uls),
-    offsetof(struct espresso_calibration, build_up_ms),
+    offsetof(struct espresso_calibration, build_up_original_ms),
+    offsetof(struct espresso_calibration, build_up_vertuo_ms),
     offsetof(struct espresso_calibration, ready_below_mc),
     offsetof(struct espresso_calibration, cutoff_mc),
 };
@@ -44,7 +45,8 @@ const struct limit espresso_calibration_limits[] = {
     {"sensor_stuck_ms", "ms", 200, 4000, 1000, true},
     {"flow_original_uls", "ul/s", 100, 10000, 1350, true},
     {"flow_vertuo_uls", "ul/s", 100, 20000, 3950, true},
-    {"build_up_ms", "ms", 0, 15000, 4500, true},
+    {"build_up_original_ms", "ms", 0, 15000, 4000, true},
+    {"build_up_vertuo_ms", "ms", 0, 15000, 2300, true},
     {"ready_below_mc", "mC", 100, 20000, 2000, true},
     {"cutoff_mc", "mC", 97000, 150000, 115000, true},
 };

@@ -36,6 +36,7 @@ void espresso_make_safe(struct espresso *m, enum espresso_code code);
 /* ---- espresso_watch.c ---- */
 void espresso_watch(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms);
 uint32_t espresso_flow_nominal(const struct espresso *m);
+uint32_t espresso_first_drop_ms(const struct espresso *m); /* from pump start */
 uint32_t espresso_volume_ul(const struct espresso *m);
 
 /* ---- espresso_move.c, espresso_brew.c: one function a state ---- */

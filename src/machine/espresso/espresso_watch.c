@@ -2,14 +2,25 @@
  * it. */
 #include "machine/espresso/espresso_int.h"
 
-#define PUMP_ON_MS    60    /* above the threshold that long: it runs, it is no spike */
-#define FLOW_ULS_MAX  20000 /* no pump here moves more; beyond it the meter is wrong */
-#define HEAD_OPEN_CAP 60000
+#define PUMP_ON_MS      60    /* above the threshold that long: it runs, it is no spike */
+#define FLOW_ULS_MAX    20000 /* no pump here moves more; beyond it the meter is wrong */
+#define WETTING_PERCENT 45    /* what pre-infusion does towards the first drop, of full power */
+#define HEAD_OPEN_CAP   60000
 
 uint32_t espresso_flow_nominal(const struct espresso *m)
 {
     return m->order.recipe.capsule_type == ESPRESSO_VERTUO ? m->calibration.flow_vertuo_uls
                                                            : m->calibration.flow_original_uls;
+}
+
+uint32_t espresso_first_drop_ms(const struct espresso *m)
+{
+    uint32_t build_up_ms = m->order.recipe.capsule_type == ESPRESSO_VERTUO
+                               ? m->calibration.build_up_vertuo_ms
+                               : m->calibration.build_up_original_ms;
+    uint32_t pre_ms = m->order.recipe.pre_infusion_ms;
+    uint32_t wetted_ms = pre_ms * WETTING_PERCENT / 100;
+    return pre_ms + (build_up_ms > wetted_ms ? build_up_ms - wetted_ms : 0);
 }
 
 uint32_t espresso_volume_ul(const struct espresso *m)
@@ -65,8 +76,8 @@ static int32_t flow_now(const struct espresso *m, const struct espresso_input *i
         return in->flow_uls > FLOW_ULS_MAX ? FLOW_ULS_MAX : in->flow_uls;
     }
     *ret_measured = false;
-    uint32_t dry_ms = m->order.recipe.pre_infusion_ms + m->calibration.build_up_ms;
-    bool flows = m->pump_on && m->pump_below_ms == 0 && m->tally.brew_ms >= dry_ms;
+    bool flows =
+        m->pump_on && m->pump_below_ms == 0 && m->tally.brew_ms >= espresso_first_drop_ms(m);
     return flows ? (int32_t)espresso_flow_nominal(m) : 0;
 }
 
