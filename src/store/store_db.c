@@ -50,7 +50,8 @@ enum err store_db_control(struct store_db *db, enum store_control which)
     int reset = sqlite3_reset(stmt);
     if (code == SQLITE_DONE)
         return ERR_OK;
-    enum err err = store_err_from_sqlite(reset != SQLITE_OK ? reset : code);
+    db->failed_code = reset != SQLITE_OK ? reset : code;
+    enum err err = store_err_from_sqlite(db->failed_code);
     return err == ERR_FULL || err == ERR_NOMEM ? err : ERR_IO;
 }
 

@@ -26,7 +26,7 @@ static void group_lost(const struct group *group)
 static void rollback(struct store_db *db)
 {
     if (store_db_in_transaction(db) && store_db_control(db, CONTROL_ROLLBACK) != ERR_OK)
-        log_line(LOG_ERROR, "store", "rollback", "%s", sqlite3_errmsg(db->sql), NULL);
+        log_line(LOG_ERROR, "store", "rollback", "%s", sqlite3_errstr(db->failed_code), NULL);
 }
 
 /* Take back what this job did.  False when that took the whole transaction. */
@@ -68,7 +68,6 @@ static bool job_run(struct store_lane *lane, struct store_job *job, bool alone)
 
 /* Health, and what it costs; says once when the disk fails and once when it is back. */
 static void note_commit(struct store_lane *lane, const struct group *group, bool good)
-
 {
     struct store *store = lane->store;
     if (lane->reader)
@@ -83,7 +82,7 @@ static void note_commit(struct store_lane *lane, const struct group *group, bool
     store->stats.commit_us_total += (uint64_t)group->commit_us;
     pthread_mutex_unlock(&store->mutex);
     if (now_failing && !was_failing)
-        log_line(LOG_ERROR, "store", "commit", "%s", sqlite3_errmsg(lane->db->sql), NULL);
+        log_line(LOG_ERROR, "store", "commit", "%s", sqlite3_errstr(lane->db->failed_code), NULL);
     else if (!now_failing && was_failing)
         log_line(LOG_WARN, "store", "commit", "%s", "works again", NULL);
 }

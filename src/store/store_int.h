@@ -41,6 +41,7 @@ struct store_db {
     struct store_stmt *active;
     struct store_stmt broken; /* what store_prepare gives when there's no memory for the list */
     enum store_savepoint savepoint;
+    int failed_code; /* SQLite's, of the newest failure of the store */
     enum err failed; /* the store failed the running job: overrides what its run says */
     bool reading;    /* the running job may not change anything */
 };

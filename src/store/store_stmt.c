@@ -184,6 +184,7 @@ enum err store_row(struct store_stmt *stmt)
     err = store_err_from_sqlite(code);
     if (err == ERR_CONFLICT)
         return err;
+    stmt->db->failed_code = code;
     return job_failed(stmt->db, err == ERR_FULL ? ERR_FULL : ERR_IO);
 }
 
