@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-#define JOURNAL_RECORD_BYTES 160
+#define JOURNAL_RECORD_BYTES 176
 #define JOURNAL_KEEP         64 /* uids remembered, so that a replay is recognised */
 #define JOURNAL_OPEN_MAX     8  /* entries not yet heard by the server */
 #define JOURNAL_NUMBERS_MAX  6
