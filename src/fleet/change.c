@@ -1,0 +1,178 @@
+/* What staff changes about a machine: admission, configuration, name. */
+#include "fleet/fleet_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct change {
+    struct op op;
+    enum fleet_admission admission;
+    bool changed;
+    int64_t version;
+    char name[FLEET_NAME_BYTES];
+    fleet_machine_fn *done;
+};
+
+static struct change *change_create(struct fleet *fleet, struct fleet_by by, struct str machine_id,
+                                    fleet_machine_fn *done, void *cookie)
+{
+    struct change *change = op_create(fleet, sizeof(*change), by, machine_id);
+    if (change == NULL)
+        return NULL;
+    change->op.cookie = cookie;
+    change->done = done;
+    return change;
+}
+
+/* `machine` may have been removed while this was on its way. */
+static void change_finish(struct change *change, enum err err, struct machine *machine)
+{
+    if (err == ERR_OK && machine == NULL)
+        err = ERR_NOT_FOUND;
+    if (err == ERR_OK && change->changed)
+        memory_changed(change->op.fleet, machine, FLEET_CHANGED_RECORD);
+    change->done(change->op.cookie, err, err == ERR_OK ? &machine->shown : NULL);
+    op_free(&change->op);
+}
+
+/* ---- admission ---- */
+
+static enum err admission_run(struct store_job *job, struct store_db *db)
+{
+    struct change *change = (struct change *)(void *)job;
+    int64_t changes = 0;
+    struct store_stmt *stmt = sql(db, SQL_ADMISSION_SET);
+    store_bind_text(stmt, 1, str_from(change->op.machine_id));
+    store_bind_text(stmt, 2, str_from(fleet_admission_name(change->admission)));
+    enum err err = store_exec(db, stmt, &changes);
+    if (err != ERR_OK || changes == 0)
+        return err; /* so already, or gone: memory says which */
+    change->changed = true;
+    return op_audit(&change->op, db,
+                    change->admission == FLEET_ADMITTED ? "machine.admit" : "machine.block",
+                    STR_NONE);
+}
+
+static void admission_done(struct store_job *job, enum err err)
+{
+    struct change *change = (struct change *)(void *)job;
+    struct machine *machine = op_machine(&change->op);
+    if (err == ERR_OK && change->changed && machine != NULL)
+        memory_set_admission(change->op.fleet, machine, change->admission);
+    change_finish(change, err, machine);
+}
+
+enum err fleet_admission_set(struct fleet *fleet, struct fleet_by by, struct str machine_id,
+                             enum fleet_admission admission, fleet_machine_fn *done, void *cookie)
+{
+    if (admission != FLEET_ADMITTED && admission != FLEET_BLOCKED)
+        return ERR_INPUT;
+    if (memory_find(fleet, machine_id) == NULL)
+        return ERR_NOT_FOUND;
+    struct change *change = change_create(fleet, by, machine_id, done, cookie);
+    if (change == NULL)
+        return ERR_NOMEM;
+    change->op.job = (struct store_job){.run = admission_run, .done = admission_done};
+    change->admission = admission;
+    return op_submit(&change->op);
+}
+
+/* ---- configuration ---- */
+
+static enum err config_run(struct store_job *job, struct store_db *db)
+{
+    struct change *change = (struct change *)(void *)job;
+    int64_t changes = 0;
+    struct store_stmt *stmt = sql(db, SQL_CONFIG_SET);
+    store_bind_text(stmt, 1, str_from(change->op.machine_id));
+    store_bind_text(stmt, 2, str_from(change->op.owned));
+    store_bind_i64(stmt, 3, change->version);
+    enum err err = store_exec(db, stmt, &changes);
+    if (err != ERR_OK)
+        return err;
+    if (changes == 0)
+        return ERR_CONFLICT;
+    change->changed = true;
+    return op_audit(&change->op, db, "machine.config", str_from(change->op.owned));
+}
+
+static void config_done(struct store_job *job, enum err err)
+{
+    struct change *change = (struct change *)(void *)job;
+    struct machine *machine = op_machine(&change->op);
+    if (err == ERR_OK && machine != NULL) {
+        char *old = machine->config;
+        machine->config = change->op.owned;
+        machine->shown.config = machine->config;
+        machine->shown.config_version++;
+        change->op.owned = old;
+    }
+    change_finish(change, err, machine);
+}
+
+enum err fleet_config_set(struct fleet *fleet, struct fleet_by by, struct str machine_id,
+                          struct str config, int64_t expected_version, fleet_machine_fn *done,
+                          void *cookie)
+{
+    char *json = NULL;
+    if (memory_find(fleet, machine_id) == NULL)
+        return ERR_NOT_FOUND;
+    enum err err = object_check(config, FLEET_CONFIG_BYTES_MAX, &json);
+    if (err != ERR_OK)
+        return err;
+    struct change *change = change_create(fleet, by, machine_id, done, cookie);
+    if (change == NULL) {
+        mem_free(json);
+        return ERR_NOMEM;
+    }
+    change->op.job = (struct store_job){.run = config_run, .done = config_done};
+    change->op.owned = json;
+    change->version = expected_version;
+    return op_submit(&change->op);
+}
+
+/* ---- name ---- */
+
+static enum err name_run(struct store_job *job, struct store_db *db)
+{
+    struct change *change = (struct change *)(void *)job;
+    int64_t changes = 0;
+    struct store_stmt *stmt = sql(db, SQL_NAME_SET);
+    store_bind_text(stmt, 1, str_from(change->op.machine_id));
+    store_bind_text(stmt, 2, str_from(change->name));
+    enum err err = store_exec(db, stmt, &changes);
+    if (err != ERR_OK)
+        return err;
+    if (changes == 0)
+        return ERR_NOT_FOUND;
+    change->changed = true;
+    return op_audit(&change->op, db, "machine.name", STR_NONE);
+}
+
+static void name_done(struct store_job *job, enum err err)
+{
+    struct change *change = (struct change *)(void *)job;
+    struct machine *machine = op_machine(&change->op);
+    if (err == ERR_OK && machine != NULL)
+        memcpy(machine->shown.name, change->name, sizeof(machine->shown.name));
+    change_finish(change, err, machine);
+}
+
+enum err fleet_name_set(struct fleet *fleet, struct fleet_by by, struct str machine_id,
+                        struct str name, fleet_machine_fn *done, void *cookie)
+{
+    if (!name_shown(name, FLEET_NAME_BYTES))
+        return ERR_INPUT;
+    if (memory_find(fleet, machine_id) == NULL)
+        return ERR_NOT_FOUND;
+    struct change *change = change_create(fleet, by, machine_id, done, cookie);
+    if (change == NULL)
+        return ERR_NOMEM;
+    change->op.job = (struct store_job){.run = name_run, .done = name_done};
+    enum err err = str_copy(change->name, sizeof(change->name), name);
+    if (err != ERR_OK) {
+        op_free(&change->op);
+        return err;
+    }
+    return op_submit(&change->op);
+}
