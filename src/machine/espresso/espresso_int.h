@@ -40,11 +40,11 @@ uint32_t espresso_first_drop_ms(const struct espresso *m); /* from pump start */
 uint32_t espresso_volume_ul(const struct espresso *m);
 
 /* ---- espresso_move.c, espresso_brew.c: one function a state ---- */
-void espresso_homing(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms);
+void espresso_homing(struct espresso *m, const struct espresso_input *in);
 void espresso_picking(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms);
 void espresso_inserting(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms);
 void espresso_closing_head(struct espresso *m, const struct espresso_input *in);
-void espresso_ejecting(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms);
+void espresso_ejecting(struct espresso *m, const struct espresso_input *in);
 void espresso_pressing_button(struct espresso *m, const struct espresso_input *in);
 void espresso_pouring(struct espresso *m,
                       const struct espresso_input *in); /* BREWING, MONITORING */

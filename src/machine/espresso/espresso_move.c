@@ -89,9 +89,8 @@ static void enter_first(struct espresso *m)
 
 enum { HOME_HEAD, HOME_INSERTER, HOME_PICKER };
 
-void espresso_homing(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms)
+void espresso_homing(struct espresso *m, const struct espresso_input *in)
 {
-    (void)dt_ms;
     switch (m->phase) {
     case HOME_HEAD: {
         bool open_wanted = espresso_order_has(&m->order, ESPRESSO_PICK);
@@ -213,7 +212,7 @@ static void insert_again(struct espresso *m, const struct espresso_input *in)
     bool home = inserter_to_home(m, in);
     if (!home && m->phase_ms <= home_ms_max(m))
         return;
-    m->homed = m->homed && home;
+    m->homed = home; /* the picker has not moved since it was home */
     if (m->tally.insert_attempts >= ATTEMPTS_MAX)
         espresso_finish(m, ESPRESSO_INSERT_FAILED);
     else if (home)
@@ -315,9 +314,10 @@ static void eject_relief(struct espresso *m, const struct espresso_input *in)
     }
 }
 
-void espresso_ejecting(struct espresso *m, const struct espresso_input *in, uint32_t dt_ms)
+void espresso_ejecting(struct espresso *m, const struct espresso_input *in)
 {
-    (void)dt_ms;
+    if (in->inserter_home)
+        picker_to_home(m, in); /* meanwhile; the inserter is not in its way */
     switch (m->phase) {
     case EJECT_RELIEF:
         eject_relief(m, in);

@@ -76,6 +76,7 @@ void espresso_physics_init(struct espresso_physics *physics)
     physics->inserter_steps = 30.0;
     physics->ambient_c = 22.0;
     physics->block_c = physics->setpoint_c = physics->pid_last_c = ESPRESSO_STANDBY_C;
+    physics->pid_integral = ESPRESSO_STANDBY_W;
     physics->tank_ml = 1000.0;
     static const char *const original[] = {"ristretto", "espresso", "lungo", "espresso"};
     static const char *const vertuo[] = {"espresso", "double_espresso", "gran_lungo", "mug"};

@@ -8,7 +8,8 @@
 #define WATER_J_MLK  4.18
 #define TANK_C       20.0
 #define PID_P        60.0
-#define PID_I        3.0
+#define PID_I        0.5
+#define PID_I_BAND_K 3.0
 #define PID_D        40.0
 
 /* pump and puck.  A vibration pump gives less the more it has to push: at 19 bar nothing. */
@@ -70,8 +71,7 @@ static void heat_step(struct espresso_physics *p, const struct espresso_outputs 
      * missed. */
     double forward = inflow_mls * WATER_J_MLK * (p->setpoint_c - TANK_C);
     double power = PID_P * error + p->pid_integral - PID_D * slope + forward;
-    bool saturated = power > HEATER_W_MAX || power < 0.0;
-    if (!saturated || (error > 0) != (power > 0))
+    if (error < PID_I_BAND_K && error > -PID_I_BAND_K) /* farther off it would only wind up */
         p->pid_integral += PID_I * error * dt_s;
     if (power > HEATER_W_MAX)
         power = HEATER_W_MAX;

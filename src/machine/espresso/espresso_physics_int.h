@@ -5,6 +5,7 @@
 #include "machine/espresso/espresso_physics.h"
 
 #define ESPRESSO_STANDBY_C 92.0 /* what the machine keeps by itself */
+#define ESPRESSO_STANDBY_W 84.0 /* what that takes in a room of 22 C */
 
 bool espresso_physics_faulty(const struct espresso_physics *p, enum espresso_fault fault);
 

@@ -227,7 +227,7 @@ static void state_run(struct espresso *m, const struct espresso_input *in, uint3
         pre_flight(m, in);
         break;
     case ESPRESSO_HOMING:
-        espresso_homing(m, in, dt_ms);
+        espresso_homing(m, in);
         break;
     case ESPRESSO_PICKING:
         espresso_picking(m, in, dt_ms);
@@ -246,7 +246,7 @@ static void state_run(struct espresso *m, const struct espresso_input *in, uint3
         espresso_pouring(m, in);
         break;
     case ESPRESSO_EJECTING:
-        espresso_ejecting(m, in, dt_ms);
+        espresso_ejecting(m, in);
         break;
     case ESPRESSO_COMPLETE:
         espresso_enter(m, ESPRESSO_IDLE);
@@ -311,7 +311,9 @@ struct espresso espresso_step(struct espresso now, struct espresso_input in, uin
     enum espresso_state before = m->state;
     if (!state_timed_out(m)) {
         request_hear(m, &in);
-        if (m->state == before)
+        /* Making safe begins at once: an axis that stands still by a slot may be given a capsule.
+         */
+        if (m->state == before || m->state == ESPRESSO_EJECTING)
             state_run(m, &in, dt_ms);
     }
     if (state_energised(m->state))
