@@ -10,7 +10,7 @@ from harness import Board, new_id, run_threads, until
 
 
 class Hazards(harness.Case):
-    ARGS = ('--grace-s', '1')
+    ARGS = ('--grace', '1')
 
     def start(self, **more):
         return self.server(*self.ARGS, **more)

@@ -9,7 +9,7 @@ FINAL = ('complete', 'failed', 'rejected', 'cancelled', 'expired')
 
 class QueueCase(harness.Shared):
     # Silence becomes "unknown" soon enough to be seen.
-    ARGS = ('--grace-s', '1')
+    ARGS = ('--grace', '1')
 
     def in_state(self, board, state):
         """A command of this machine that has come to `state` by HTTP alone."""
