@@ -68,7 +68,7 @@ function(automat_test program ctest_name source)
     add_executable(${program} "${source}")
     target_compile_options(${program} PRIVATE ${AUTOMAT_WARNINGS})
     target_include_directories(${program} PRIVATE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/tests")
-    target_link_libraries(${program} PRIVATE ${ARGN} testkit cmocka)
+    target_link_libraries(${program} PRIVATE ${ARGN} testkit automat_migrations cmocka)
     target_compile_definitions(${program} PRIVATE AUTOMAT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
         AUTOMAT_BUILD_DIR="${CMAKE_BINARY_DIR}")
     add_test(NAME "${ctest_name}" COMMAND ${program})
