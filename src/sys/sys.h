@@ -77,6 +77,12 @@ struct sys_time {
 void sys_time_init(struct sys_time *time, int64_t wall_ms, int64_t mono_ms, int64_t persisted_ms);
 int64_t sys_time_now(struct sys_time *time, int64_t wall_ms, int64_t mono_ms);
 
+/* Keep server time over a restart of the program: write the pair now (at start, when server time followed the wall
+ * clock forward, and now and then), and read at the next start the least that server time can be: what was kept plus
+ * what the monotonic clock counted since.  0: nothing kept, or the host was started anew since. */
+MUST_USE enum err sys_time_keep(const char *path, int64_t mono_ms, int64_t server_ms);
+int64_t sys_time_kept(const char *path, int64_t mono_ms);
+
 /* "2026-11-20T23:44:46.123Z" (24 characters and NUL) and back.  Parse accepts RFC 3339 with Z or an
  * offset. */
 #define TIME_TEXT_BYTES 25
