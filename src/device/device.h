@@ -100,7 +100,8 @@ struct device_kind {
     /* Time is over, or power is better off: de-energise everything inside this call and forget the
      * order. */
     void (*cut)(void *kind);
-    /* Figures so far, in thousandths, number_count of them; JOURNAL_NO_NUMBER: not known. */
+    /* Figures so far, in thousandths, number_count of them; JOURNAL_NO_NUMBER: not known.  Between
+     * `prepare` and `start`: what is true of an order that has not begun. */
     void (*measure)(void *kind, int64_t *ret_milli);
     /* Why the last order ended as it did, static; NULL or "": nothing to say. */
     const char *(*reason)(void *kind);
@@ -129,9 +130,11 @@ struct device_options {
     uint32_t backoff_ms; /* first pause after a failed exchange (500), doubled each time ... */
     uint32_t backoff_ms_max; /* ... up to this (60,000) */
     uint32_t machine_ms;     /* machine progress at least so often (5,000) */
-    uint32_t note_ms; /* while acting, journal the figures so often if they changed (2,000) */
+    uint32_t note_ms; /* while acting, journal the figures so often if they changed (2,000 ms of
+                         hal.mono_ms: what is lost with the power is what moved since) */
     /* How many ms of hal.mono_ms pass in one ms of the server's (1): 20 in a twin whose time runs
-     * twenty times faster.  Every time above, and both deadlines of a grant, are multiplied by it.
+     * twenty times faster.  Every time above but note_ms, and both deadlines of a
+     * grant, are multiplied by it.
      */
     uint32_t clock_speed;
     uint64_t seed; /* of the jitter; 0: from hal.random */
@@ -163,7 +166,8 @@ struct device_link {      /* one channel */
 struct device_outcome { /* what has to be reported now */
     bool open;
     bool journalled; /* mark it there once heard */
-    bool not_ours;   /* no claim: a refusal before the claim */
+    bool claimed;    /* false: refused before a claim */
+    bool acted;      /* fresh from the machine: ask for more work at once when it is heard */
     uint64_t command_id;
     struct id128 uid, claim_id;
     enum wire_status status;
@@ -192,12 +196,12 @@ struct device {
     int64_t due_ms;    /* control channel: not before */
     uint32_t failures; /* in a row, for the backoff */
     bool admitted;
-    bool refused_once; /* the last check ended in a refusal: ask again only after a pause */
-    int64_t asked_ms;  /* when the check under way was sent */
+    int64_t asked_ms; /* when the check under way was sent */
 
     /* the command in hand: CLAIM and ACT */
     uint64_t command_id;
     struct id128 uid, claim_id;
+    bool claim_sent;
     int64_t claim_first_ms; /* first sending; both deadlines count from here */
     int64_t start_by_ms, end_by_ms;
     int64_t started_ms;
@@ -213,9 +217,12 @@ struct device {
     int64_t noted[JOURNAL_NUMBERS_MAX];
 
     /* progress */
-    bool progress_was_command;
-    int64_t command_progress_ms, machine_progress_ms; /* last sent */
-    const char *step_sent, *step_now;
+    uint64_t progress_command_id; /* what the exchange under way is about; 0: the machine */
+    bool progress_command_last;   /* they take turns */
+    int64_t command_progress_ms, machine_progress_ms; /* not before */
+    int64_t machine_change_ms;                        /* nor, for a change of step, before */
+    int64_t flush_by_ms; /* the report lets the last samples go first until then */
+    const char *step_sent;
     uint32_t sample_first, sample_count;
     int32_t sample[DEVICE_SAMPLES_MAX][1 + WIRE_COLUMNS_MAX];
 
@@ -241,7 +248,5 @@ void device_on_response(struct device *device, uint64_t exchange_id, uint32_t st
                         struct str body);
 /* It was not sent, not answered in time, or the answer got lost. */
 void device_on_link_error(struct device *device, uint64_t exchange_id);
-
-/* ---- kinds ---- */
 
 #endif

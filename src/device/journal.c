@@ -192,3 +192,17 @@ enum err journal_put(struct journal *journal, const struct journal_entry *entry)
     journal_table_add(journal, &stamped);
     return ERR_OK;
 }
+
+void journal_hear(struct journal *journal, struct id128 uid)
+{
+    for (uint32_t i = 0; i < journal->entry_count; i++) {
+        struct journal_entry *known = &journal->entry[i];
+        if (!id128_equal(known->uid, uid) || known->state == JOURNAL_HEARD)
+            continue;
+        struct journal_entry heard = *known;
+        heard.state = JOURNAL_HEARD;
+        if (journal_put(journal, &heard) != ERR_OK)
+            known->state = JOURNAL_HEARD;
+        return;
+    }
+}

@@ -73,6 +73,10 @@ MUST_USE enum err journal_open(struct journal *journal, const struct device_flas
  * reboot; the table is unchanged. */
 MUST_USE enum err journal_put(struct journal *journal, const struct journal_entry *entry);
 
+/* The server gave its final answer to the report of `uid`.  When that cannot be written it holds
+ * until the next boot, and is then reported once more. */
+void journal_hear(struct journal *journal, struct id128 uid);
+
 /* NULL: not one of ours.  Valid until the next journal_put. */
 const struct journal_entry *journal_find(const struct journal *journal, struct id128 uid);
 /* The oldest entry that the server has not heard of to the end, or NULL. */
