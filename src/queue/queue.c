@@ -1,5 +1,5 @@
-/* What the queue holds in memory: one slot a machine, rebuilt from SQL at start, kept by op_done in
- * commit order. */
+/* What the queue holds in memory: one slot a machine, rebuilt from SQL at start, kept by
+ * queue_op_done in commit order. */
 #include "queue/queue_int.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static uint32_t slot_hash(struct str machine_id)
     return hash;
 }
 
-struct machine_slot *slot_find(struct queue *queue, struct str machine_id)
+struct machine_slot *queue_slot_find(struct queue *queue, struct str machine_id)
 {
     struct machine_slot *slot = queue->slots[slot_hash(machine_id) & (queue->slot_count - 1)];
     while (slot != NULL && !str_equal(str_from(slot->machine_id), machine_id))
@@ -43,9 +43,9 @@ static void slots_grow(struct queue *queue)
     queue->slot_count = count;
 }
 
-struct machine_slot *slot_ensure(struct queue *queue, struct str machine_id)
+struct machine_slot *queue_slot_ensure(struct queue *queue, struct str machine_id)
 {
-    struct machine_slot *slot = slot_find(queue, machine_id);
+    struct machine_slot *slot = queue_slot_find(queue, machine_id);
     if (slot != NULL)
         return slot;
     if (machine_id.len > ID_BYTES_MAX)
@@ -86,7 +86,7 @@ static void copy_text(char **at, struct str *field)
     *at += field->len + 1;
 }
 
-struct queue_command *command_copy(const struct queue_command *command)
+struct queue_command *queue_command_copy(const struct queue_command *command)
 {
     struct queue_command copy = *command;
     struct str *texts[] = {&copy.machine_id,   &copy.kind,     &copy.command,   &copy.payload,
@@ -107,7 +107,8 @@ struct queue_command *command_copy(const struct queue_command *command)
 
 /* ---- looking and waiting ---- */
 
-const struct queue_command *slot_offer(const struct queue *queue, const struct machine_slot *slot)
+const struct queue_command *queue_slot_offer(const struct queue *queue,
+                                             const struct machine_slot *slot)
 {
     if (slot->on_hold || slot->active != NULL || slot->head == NULL)
         return NULL;
@@ -119,7 +120,7 @@ const struct queue_command *queue_check(struct queue *queue, struct str machine_
                                         struct id128 journal_id, bool *ret_own)
 {
     *ret_own = false;
-    const struct machine_slot *slot = slot_find(queue, machine_id);
+    const struct machine_slot *slot = queue_slot_find(queue, machine_id);
     if (slot == NULL)
         return NULL;
     const struct queue_command *active = slot->active;
@@ -128,12 +129,12 @@ const struct queue_command *queue_check(struct queue *queue, struct str machine_
         *ret_own = true;
         return active;
     }
-    return slot_offer(queue, slot);
+    return queue_slot_offer(queue, slot);
 }
 
 enum err queue_wait_add(struct queue *queue, struct str machine_id, struct queue_wait *wait)
 {
-    struct machine_slot *slot = slot_ensure(queue, machine_id);
+    struct machine_slot *slot = queue_slot_ensure(queue, machine_id);
     if (slot == NULL)
         return ERR_NOMEM;
     wait->machine = slot;
@@ -154,9 +155,9 @@ void queue_wait_remove(struct queue_wait *wait)
     wait->machine = NULL;
 }
 
-void slot_wake(struct queue *queue, struct machine_slot *slot)
+void queue_slot_wake(struct queue *queue, struct machine_slot *slot)
 {
-    if (slot_offer(queue, slot) == NULL)
+    if (queue_slot_offer(queue, slot) == NULL)
         return;
     /* Only those that wait now: one that parks again from inside its wake is not woken twice. */
     struct queue_wait woken = {.prev = slot->waits.prev, .next = slot->waits.next};
@@ -176,7 +177,7 @@ enum queue_verdict queue_progress(struct queue *queue, uint64_t command_id, stru
                                   struct id128 claim_id, bool *ret_stop)
 {
     *ret_stop = false;
-    const struct machine_slot *slot = slot_find(queue, machine_id);
+    const struct machine_slot *slot = queue_slot_find(queue, machine_id);
     const struct queue_command *active = slot != NULL ? slot->active : NULL;
     if (active == NULL || active->command_id != command_id || active->state != QUEUE_RUNNING)
         return QUEUE_WRONG_STATE;
@@ -189,7 +190,7 @@ enum queue_verdict queue_progress(struct queue *queue, uint64_t command_id, stru
 bool queue_machine_get(struct queue *queue, struct str machine_id,
                        struct queue_machine *ret_machine)
 {
-    const struct machine_slot *slot = slot_find(queue, machine_id);
+    const struct machine_slot *slot = queue_slot_find(queue, machine_id);
     if (slot == NULL)
         return false;
     *ret_machine = (struct queue_machine){
@@ -234,12 +235,12 @@ static enum err load_slot(struct queue *queue, struct store_db *db, struct str m
                           struct arena *scratch)
 {
     struct view view;
-    /* From 0: a head that is late already is loaded too; slot_offer does not offer it and the first
-     * tick expires it. */
-    enum err err = sql_view(db, machine_id, 0, true, scratch, &view);
+    /* From 0: a head that is late already is loaded too; queue_slot_offer does not offer it and the
+     * first tick expires it. */
+    enum err err = queue_sql_view(db, machine_id, 0, true, scratch, &view);
     if (err != ERR_OK)
         return err;
-    struct machine_slot *slot = slot_ensure(queue, machine_id);
+    struct machine_slot *slot = queue_slot_ensure(queue, machine_id);
     if (slot == NULL)
         return ERR_NOMEM;
     slot->on_hold = view.on_hold;
@@ -247,8 +248,8 @@ static enum err load_slot(struct queue *queue, struct store_db *db, struct str m
     slot->failures_in_row = view.failures_in_row;
     slot->pending_count = view.pending_count;
     slot->hold_reason = view.hold_reason.at != NULL ? mem_strdup(view.hold_reason) : NULL;
-    slot->active = view.has_active ? command_copy(&view.active) : NULL;
-    slot->head = view.has_head ? command_copy(&view.head) : NULL;
+    slot->active = view.has_active ? queue_command_copy(&view.active) : NULL;
+    slot->head = view.has_head ? queue_command_copy(&view.head) : NULL;
     if ((view.has_active && slot->active == NULL) || (view.has_head && slot->head == NULL) ||
         (view.hold_reason.at != NULL && slot->hold_reason == NULL))
         return ERR_NOMEM;
@@ -267,15 +268,15 @@ static enum err load_run(struct store_job *job, struct store_db *db)
     size_t count = 0;
     arena_init(&ids_arena, 256 * MIB);
     arena_init(&scratch, 16 * MIB);
-    enum err err = sql_machines(db, &ids_arena, &ids, &count);
+    enum err err = queue_sql_machines(db, &ids_arena, &ids, &count);
     for (size_t i = 0; i < count && err == ERR_OK; i++) {
         err = load_slot(queue, db, ids[i], &scratch);
         arena_reset(&scratch);
     }
     if (err == ERR_OK)
-        err = sql_expire_next(db, &queue->expire_next_ms);
+        err = queue_sql_expire_next(db, &queue->expire_next_ms);
     if (err == ERR_OK)
-        err = sql_newest(db, &queue->newest_ms);
+        err = queue_sql_newest(db, &queue->newest_ms);
     arena_finish(&scratch);
     arena_finish(&ids_arena);
     return err;
@@ -332,6 +333,8 @@ void queue_destroy(struct queue *queue)
 {
     if (queue == NULL)
         return;
+    while (queue->ops != NULL) /* only after store_crash: store_close ends them all */
+        queue_op_destroy(queue->ops);
     slots_clear(queue);
     mem_free(queue->slots);
     mem_free(queue);

@@ -127,6 +127,7 @@ struct queue_options {
 /* Loads what memory holds with store_run_now.  Silence of running commands is counted anew from
  * here: longer is safe. */
 MUST_USE enum err queue_create(const struct queue_options *options, struct queue **ret_queue);
+/* After store_close, or store_crash: what that left undone is dropped without an answer.  NULL does nothing. */
 void queue_destroy(struct queue *queue);
 
 const struct queue_kind *queue_kind_find(const struct queue *queue, struct str name);

@@ -7,10 +7,10 @@ static bool op_common(struct op *op, struct str machine_id, struct str actor, st
 {
     if (op == NULL)
         return false;
-    if (op_text(op, machine_id, &op->machine_id) && op_text(op, actor, &op->actor) &&
-        op_text(op, request_id, &op->request_id))
+    if (queue_op_text(op, machine_id, &op->machine_id) && queue_op_text(op, actor, &op->actor) &&
+        queue_op_text(op, request_id, &op->request_id))
         return true;
-    op_destroy(op);
+    queue_op_destroy(op);
     return false;
 }
 
@@ -19,25 +19,25 @@ static bool create_texts(struct op *op, const struct queue_new *command)
     struct queue_new *create = &op->create;
     *create = *command;
     create->machine_id = op->machine_id;
-    return op_text(op, command->command, &create->command) &&
-           op_text(op, command->payload, &create->payload) &&
-           op_text(op, command->instructions, &create->instructions) &&
-           op_text(op, command->meta, &create->meta) &&
-           op_text(op, command->key_scope, &create->key_scope) &&
-           op_text(op, command->key, &create->key);
+    return queue_op_text(op, command->command, &create->command) &&
+           queue_op_text(op, command->payload, &create->payload) &&
+           queue_op_text(op, command->instructions, &create->instructions) &&
+           queue_op_text(op, command->meta, &create->meta) &&
+           queue_op_text(op, command->key_scope, &create->key_scope) &&
+           queue_op_text(op, command->key, &create->key);
 }
 
 enum err queue_submit(struct queue *queue, const struct queue_new *command, queue_create_done *done,
                       void *cookie)
 {
-    struct machine_slot *slot = slot_ensure(queue, command->machine_id);
+    struct machine_slot *slot = queue_slot_ensure(queue, command->machine_id);
     if (slot == NULL)
         return ERR_NOMEM;
-    struct op *op = op_create(queue, OP_CREATE);
+    struct op *op = queue_op_create(queue, OP_CREATE);
     if (!op_common(op, command->machine_id, command->actor, command->request_id))
         return ERR_NOMEM;
     if (!create_texts(op, command)) {
-        op_destroy(op);
+        queue_op_destroy(op);
         return ERR_NOMEM;
     }
     /* A full queue is told by the writer too, so that a repeated key still gets its first answer.
@@ -47,7 +47,7 @@ enum err queue_submit(struct queue *queue, const struct queue_new *command, queu
     queue->options.random_id(queue->options.random, &op->uid);
     op->create_done = done;
     op->cookie = cookie;
-    enum err err = op_submit(op);
+    enum err err = queue_op_submit(op);
     if (err == ERR_OK)
         slot->creates_waiting++;
     return err;
@@ -56,11 +56,11 @@ enum err queue_submit(struct queue *queue, const struct queue_new *command, queu
 enum err queue_claim(struct queue *queue, const struct queue_claim *claim, queue_claim_done *done,
                      void *cookie)
 {
-    struct op *op = op_create(queue, OP_CLAIM);
+    struct op *op = queue_op_create(queue, OP_CLAIM);
     if (!op_common(op, claim->machine_id, claim->actor, claim->request_id))
         return ERR_NOMEM;
-    if (!op_text(op, claim->meta, &op->meta)) {
-        op_destroy(op);
+    if (!queue_op_text(op, claim->meta, &op->meta)) {
+        queue_op_destroy(op);
         return ERR_NOMEM;
     }
     op->command_id = claim->command_id;
@@ -68,7 +68,7 @@ enum err queue_claim(struct queue *queue, const struct queue_claim *claim, queue
     op->journal_id = claim->journal_id;
     op->claim_done = done;
     op->cookie = cookie;
-    return op_submit(op);
+    return queue_op_submit(op);
 }
 
 enum err queue_report(struct queue *queue, const struct queue_report *report, queue_done *done,
@@ -79,11 +79,11 @@ enum err queue_report(struct queue *queue, const struct queue_report *report, qu
         reason = STR("failed");
     if (reason.len == 0 && report->outcome == QUEUE_REJECTED)
         reason = STR("refused");
-    struct op *op = op_create(queue, OP_REPORT);
+    struct op *op = queue_op_create(queue, OP_REPORT);
     if (!op_common(op, report->machine_id, report->actor, report->request_id))
         return ERR_NOMEM;
-    if (!op_text(op, report->meta, &op->meta) || !op_text(op, reason, &op->reason)) {
-        op_destroy(op);
+    if (!queue_op_text(op, report->meta, &op->meta) || !queue_op_text(op, reason, &op->reason)) {
+        queue_op_destroy(op);
         return ERR_NOMEM;
     }
     op->command_id = report->command_id;
@@ -92,19 +92,19 @@ enum err queue_report(struct queue *queue, const struct queue_report *report, qu
     op->journal_id = report->journal_id;
     op->done = done;
     op->cookie = cookie;
-    return op_submit(op);
+    return queue_op_submit(op);
 }
 
 enum err queue_hello(struct queue *queue, struct str machine_id, struct id128 journal_id,
                      struct str actor, queue_done *done, void *cookie)
 {
-    struct op *op = op_create(queue, OP_HELLO);
+    struct op *op = queue_op_create(queue, OP_HELLO);
     if (!op_common(op, machine_id, actor, STR_NONE))
         return ERR_NOMEM;
     op->journal_id = journal_id;
     op->done = done;
     op->cookie = cookie;
-    return op_submit(op);
+    return queue_op_submit(op);
 }
 
 static enum err submit_order(struct queue *queue, enum op_kind kind,
@@ -112,18 +112,18 @@ static enum err submit_order(struct queue *queue, enum op_kind kind,
 {
     /* Orders about a command learn its machine from the row; those about a machine name it. */
     struct str machine_id = kind == OP_HOLD || kind == OP_RELEASE ? order->machine_id : STR_NONE;
-    struct op *op = op_create(queue, kind);
+    struct op *op = queue_op_create(queue, kind);
     if (!op_common(op, machine_id, order->actor, order->request_id))
         return ERR_NOMEM;
-    if (!op_text(op, order->note, &op->note)) {
-        op_destroy(op);
+    if (!queue_op_text(op, order->note, &op->note)) {
+        queue_op_destroy(op);
         return ERR_NOMEM;
     }
     op->command_id = order->command_id;
     op->outcome = order->outcome;
     op->done = done;
     op->cookie = cookie;
-    return op_submit(op);
+    return queue_op_submit(op);
 }
 
 enum err queue_cancel(struct queue *queue, const struct queue_order *order, queue_done *done,
@@ -159,16 +159,16 @@ enum err queue_release(struct queue *queue, const struct queue_order *order, que
 void queue_note_refusal(struct queue *queue, struct str machine_id, struct str actor,
                         struct str code, struct str field, struct str request_id)
 {
-    struct op *op = op_create(queue, OP_NOTE);
+    struct op *op = queue_op_create(queue, OP_NOTE);
     if (!op_common(op, STR_NONE, actor, request_id))
         return;
     op->note = str_from(arena_printf(&op->arena, "machine:%.*s", STR_ARG(machine_id)));
-    op->meta = json_pairs(&op->arena, "code", code, "field", field, NULL);
+    op->meta = queue_json_pairs(&op->arena, "code", code, "field", field, NULL);
     if (op->note.at == NULL) {
-        op_destroy(op);
+        queue_op_destroy(op);
         return;
     }
-    enum err err = op_submit(op);
+    enum err err = queue_op_submit(op);
     (void)err; /* best effort: the caller answers its refusal either way */
 }
 
@@ -177,11 +177,11 @@ void queue_note_refusal(struct queue *queue, struct str machine_id, struct str a
 static void submit_silence(struct queue *queue, struct machine_slot *slot, int64_t mono_ms)
 {
     slot->silence_mono_ms = mono_ms + 1000; /* should the job fail, it is tried again then */
-    struct op *op = op_create(queue, OP_SILENCE);
+    struct op *op = queue_op_create(queue, OP_SILENCE);
     if (!op_common(op, str_from(slot->machine_id), STR("server"), STR_NONE))
         return;
     op->command_id = slot->active->command_id;
-    enum err err = op_submit(op);
+    enum err err = queue_op_submit(op);
     (void)err;
 }
 
@@ -201,8 +201,8 @@ int64_t queue_tick(struct queue *queue)
         }
     }
     if (!queue->expire_waiting && queue->expire_next_ms <= now_ms) {
-        struct op *op = op_create(queue, OP_EXPIRE);
-        if (op_common(op, STR_NONE, STR("server"), STR_NONE) && op_submit(op) == ERR_OK)
+        struct op *op = queue_op_create(queue, OP_EXPIRE);
+        if (op_common(op, STR_NONE, STR("server"), STR_NONE) && queue_op_submit(op) == ERR_OK)
             queue->expire_waiting = true;
     }
     if (queue->expire_waiting || queue->expire_next_ms <= now_ms) {

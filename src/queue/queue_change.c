@@ -7,7 +7,8 @@
 
 #include "queue/queue_int.h"
 
-enum err meta_merge(struct arena *arena, struct str old, struct str add, struct str *ret_merged)
+enum err queue_meta_merge(struct arena *arena, struct str old, struct str add,
+                          struct str *ret_merged)
 {
     *ret_merged = old;
     if (add.len == 0)
@@ -62,7 +63,7 @@ static enum err add_escaped(struct buf *buf, struct str text)
     return ERR_OK;
 }
 
-struct str json_pairs(struct arena *arena, ...)
+struct str queue_json_pairs(struct arena *arena, ...)
 {
     struct buf buf;
     buf_init(&buf, 8 * KIB);
@@ -90,8 +91,8 @@ struct str json_pairs(struct arena *arena, ...)
     return result;
 }
 
-enum err change_audit(struct op *op, struct store_db *db, const char *action, struct str subject,
-                      struct str detail)
+enum err queue_change_audit(struct op *op, struct store_db *db, const char *action,
+                            struct str subject, struct str detail)
 {
     return record_audit(db, &(struct record_entry){
                                 .at_ms = op->now_ms,
@@ -138,8 +139,8 @@ static const char *audit_action(bool created, enum queue_state old_state,
     return "command.hold";
 }
 
-enum err change_remember(struct op *op, const struct queue_command *command, bool created,
-                         enum queue_state old_state)
+enum err queue_change_remember(struct op *op, const struct queue_command *command, bool created,
+                               enum queue_state old_state)
 {
     struct op_change *change = arena_alloc(&op->arena, sizeof(*change));
     if (change == NULL)
@@ -155,27 +156,28 @@ enum err change_remember(struct op *op, const struct queue_command *command, boo
     return ERR_OK;
 }
 
-enum err change_write(struct op *op, struct store_db *db, struct queue_command *command,
-                      bool created, enum queue_state old_state, struct str detail)
+enum err queue_change_write(struct op *op, struct store_db *db, struct queue_command *command,
+                            bool created, enum queue_state old_state, struct str detail)
 {
     command->updated_at_ms = op->now_ms;
     if (queue_state_final(command->state) && command->finished_at_ms == 0)
         command->finished_at_ms = op->now_ms;
-    enum err err = created ? sql_insert(db, command) : sql_update(db, command, old_state);
+    enum err err =
+        created ? queue_sql_insert(db, command) : queue_sql_update(db, command, old_state);
     if (err != ERR_OK)
         return err;
-    err = sql_history_add(db, command, !created, old_state, op->actor);
+    err = queue_sql_history_add(db, command, !created, old_state, op->actor);
     if (err != ERR_OK)
         return err;
     if (detail.at == NULL)
-        detail =
-            json_pairs(&op->arena, "machine", command->machine_id, "from",
-                       created ? STR_NONE : str_from(queue_state_name(old_state)), "to",
-                       str_from(queue_state_name(command->state)), "reason", command->reason, NULL);
+        detail = queue_json_pairs(&op->arena, "machine", command->machine_id, "from",
+                                  created ? STR_NONE : str_from(queue_state_name(old_state)), "to",
+                                  str_from(queue_state_name(command->state)), "reason",
+                                  command->reason, NULL);
     struct str subject = subject_command(op, command->command_id);
     if (subject.at == NULL)
         return ERR_NOMEM;
-    err = change_audit(op, db, audit_action(created, old_state, command), subject, detail);
+    err = queue_change_audit(op, db, audit_action(created, old_state, command), subject, detail);
     if (err != ERR_OK)
         return err;
     const struct queue_kind *kind = queue_kind_find(op->queue, command->kind);
@@ -186,21 +188,21 @@ enum err change_write(struct op *op, struct store_db *db, struct queue_command *
         if (err != ERR_OK)
             return err;
     }
-    return change_remember(op, command, created, old_state);
+    return queue_change_remember(op, command, created, old_state);
 }
 
-enum err change_hold(struct op *op, struct store_db *db, struct str machine_id, struct str reason,
-                     uint32_t failures_in_row)
+enum err queue_change_hold(struct op *op, struct store_db *db, struct str machine_id,
+                           struct str reason, uint32_t failures_in_row)
 {
-    enum err err = sql_machine_set(db, machine_id, true, reason, op->now_ms, failures_in_row);
+    enum err err = queue_sql_machine_set(db, machine_id, true, reason, op->now_ms, failures_in_row);
     if (err != ERR_OK)
         return err;
     op->hold_changed = true;
     struct str subject = str_from(arena_printf(&op->arena, "machine:%.*s", STR_ARG(machine_id)));
     if (subject.at == NULL)
         return ERR_NOMEM;
-    return change_audit(op, db, "machine.hold", subject,
-                        json_pairs(&op->arena, "reason", reason, NULL));
+    return queue_change_audit(op, db, "machine.hold", subject,
+                              queue_json_pairs(&op->arena, "reason", reason, NULL));
 }
 
 static enum err raise_alert(struct op *op, struct store_db *db, const struct queue_command *command,
@@ -228,8 +230,8 @@ static enum err after_failure(struct op *op, struct store_db *db,
                       kind->reason_mechanical(kind->context, command->reason);
     bool too_many = failures >= op->queue->options.failures_max;
     if (!mechanical && !too_many)
-        return sql_machine_set(db, command->machine_id, view->on_hold, view->hold_reason,
-                               view->hold_since_ms, failures);
+        return queue_sql_machine_set(db, command->machine_id, view->on_hold, view->hold_reason,
+                                     view->hold_since_ms, failures);
     const char *message =
         mechanical
             ? arena_printf(&op->arena,
@@ -243,7 +245,7 @@ static enum err after_failure(struct op *op, struct store_db *db,
     if (message == NULL)
         return ERR_NOMEM;
     struct str hold_reason = mechanical ? command->reason : STR("failures_in_row");
-    enum err err = change_hold(op, db, command->machine_id, hold_reason, failures);
+    enum err err = queue_change_hold(op, db, command->machine_id, hold_reason, failures);
     if (err != ERR_OK)
         return err;
     return raise_alert(op, db, command, hold_reason, RECORD_CRITICAL, message);
@@ -259,8 +261,8 @@ static enum err after_unknown(struct op *op, struct store_db *db,
         (unsigned long long)command->command_id);
     if (message == NULL)
         return ERR_NOMEM;
-    enum err err =
-        change_hold(op, db, command->machine_id, STR("unknown_outcome"), view->failures_in_row);
+    enum err err = queue_change_hold(op, db, command->machine_id, STR("unknown_outcome"),
+                                     view->failures_in_row);
     if (err != ERR_OK)
         return err;
     return raise_alert(op, db, command, STR("unknown_outcome"), RECORD_CRITICAL, message);
@@ -280,19 +282,20 @@ static enum err after_rejection(struct op *op, struct store_db *db,
     return raise_alert(op, db, command, command->reason, RECORD_WARNING, message);
 }
 
-enum err change_machine(struct op *op, struct store_db *db, const struct queue_command *command)
+enum err queue_change_machine(struct op *op, struct store_db *db,
+                              const struct queue_command *command)
 {
     const struct queue_kind *kind = queue_kind_find(op->queue, command->kind);
     struct view view;
-    enum err err = sql_view(db, command->machine_id, op->now_ms, false, &op->arena, &view);
+    enum err err = queue_sql_view(db, command->machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     switch (command->state) {
     case QUEUE_COMPLETE:
         if (view.failures_in_row == 0)
             return ERR_OK;
-        return sql_machine_set(db, command->machine_id, view.on_hold, view.hold_reason,
-                               view.hold_since_ms, 0);
+        return queue_sql_machine_set(db, command->machine_id, view.on_hold, view.hold_reason,
+                                     view.hold_since_ms, 0);
     case QUEUE_FAILED:
         return after_failure(op, db, command, kind, &view);
     case QUEUE_UNKNOWN:

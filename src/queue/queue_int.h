@@ -36,20 +36,21 @@ struct queue {
     uint32_t waiting;       /* parked waits */
     uint64_t by_state[QUEUE_STATE_COUNT];
     int64_t newest_ms;
-    uint32_t ops_live;
+    struct op *ops; /* every change under way: destroyed with the queue after a crash of the store */
 };
 
 /* Forget every slot and read SQL again.  Nothing may wait. */
 MUST_USE enum err queue_load(struct queue *queue);
-struct machine_slot *slot_find(struct queue *queue, struct str machine_id);
-struct machine_slot *slot_ensure(struct queue *queue,
-                                 struct str machine_id); /* NULL: out of memory */
-void slot_wake(struct queue *queue, struct machine_slot *slot);
+struct machine_slot *queue_slot_find(struct queue *queue, struct str machine_id);
+struct machine_slot *queue_slot_ensure(struct queue *queue,
+                                       struct str machine_id); /* NULL: out of memory */
+void queue_slot_wake(struct queue *queue, struct machine_slot *slot);
 /* The command this slot's machine may be offered now, or NULL. */
-const struct queue_command *slot_offer(const struct queue *queue, const struct machine_slot *slot);
+const struct queue_command *queue_slot_offer(const struct queue *queue,
+                                             const struct machine_slot *slot);
 
 /* A copy in one block; NULL: out of memory.  free with mem_free. */
-struct queue_command *command_copy(const struct queue_command *command);
+struct queue_command *queue_command_copy(const struct queue_command *command);
 
 /* ---- a machine's queue as one transaction sees it ---- */
 
@@ -89,6 +90,7 @@ struct op_change { /* one transition that this op wrote, for the listener */
 
 struct op {
     struct store_job job;
+    struct op *ops_prev, *ops_next;
     struct queue *queue;
     enum op_kind kind;
     struct arena arena;
@@ -123,52 +125,55 @@ struct op {
 };
 
 /* A zeroed op with its arena, and `text` copied into it; NULL: out of memory. */
-struct op *op_create(struct queue *queue, enum op_kind kind);
-void op_destroy(struct op *op);
-MUST_USE bool op_text(struct op *op, struct str text,
-                      struct str *ret_copy); /* false: out of memory */
+struct op *queue_op_create(struct queue *queue, enum op_kind kind);
+void queue_op_destroy(struct op *op);
+MUST_USE bool queue_op_text(struct op *op, struct str text,
+                            struct str *ret_copy); /* false: out of memory */
 /* Hand to the store; destroys the op when that fails. */
-MUST_USE enum err op_submit(struct op *op);
+MUST_USE enum err queue_op_submit(struct op *op);
 /* store_job.run and .done for every op. */
-enum err op_run(struct store_job *job, struct store_db *db);
-void op_done(struct store_job *job, enum err err);
+enum err queue_op_run(struct store_job *job, struct store_db *db);
+void queue_op_done(struct store_job *job, enum err err);
 
 /* ---- SQL (queue_sql.c): inside run only ---- */
 
-MUST_USE enum err sql_command(struct store_db *db, uint64_t command_id, struct arena *arena,
-                              struct queue_command *ret_command);
-MUST_USE enum err sql_insert(struct store_db *db,
-                             struct queue_command *command); /* sets command_id */
+MUST_USE enum err queue_sql_command(struct store_db *db, uint64_t command_id, struct arena *arena,
+                                    struct queue_command *ret_command);
+MUST_USE enum err queue_sql_insert(struct store_db *db,
+                                   struct queue_command *command); /* sets command_id */
 /* Write every mutable column where the row still has `old_state`; ERR_CONFLICT when it has not. */
-MUST_USE enum err sql_update(struct store_db *db, const struct queue_command *command,
-                             enum queue_state old_state);
-MUST_USE enum err sql_history_add(struct store_db *db, const struct queue_command *command,
-                                  bool has_old, enum queue_state old_state, struct str actor);
-MUST_USE enum err sql_key_find(struct store_db *db, struct str scope, struct str key,
-                               uint8_t ret_hash[32], uint64_t *ret_command_id);
-MUST_USE enum err sql_key_add(struct store_db *db, struct str scope, struct str key,
-                              const uint8_t hash[32], uint64_t command_id);
-MUST_USE enum err sql_view(struct store_db *db, struct str machine_id, int64_t now_ms, bool count,
-                           struct arena *arena, struct view *ret_view);
-MUST_USE enum err sql_machine_set(struct store_db *db, struct str machine_id, bool on_hold,
-                                  struct str reason, int64_t since_ms, uint32_t failures_in_row);
+MUST_USE enum err queue_sql_update(struct store_db *db, const struct queue_command *command,
+                                   enum queue_state old_state);
+MUST_USE enum err queue_sql_history_add(struct store_db *db, const struct queue_command *command,
+                                        bool has_old, enum queue_state old_state, struct str actor);
+MUST_USE enum err queue_sql_key_find(struct store_db *db, struct str scope, struct str key,
+                                     uint8_t ret_hash[32], uint64_t *ret_command_id);
+MUST_USE enum err queue_sql_key_add(struct store_db *db, struct str scope, struct str key,
+                                    const uint8_t hash[32], uint64_t command_id);
+MUST_USE enum err queue_sql_view(struct store_db *db, struct str machine_id, int64_t now_ms,
+                                 bool count, struct arena *arena, struct view *ret_view);
+MUST_USE enum err queue_sql_machine_set(struct store_db *db, struct str machine_id, bool on_hold,
+                                        struct str reason, int64_t since_ms,
+                                        uint32_t failures_in_row);
 /* The oldest pending command past its deadline; ERR_NOT_FOUND: none. */
-MUST_USE enum err sql_late(struct store_db *db, int64_t now_ms, struct arena *arena,
-                           struct queue_command *ret_command);
-MUST_USE enum err sql_expire_next(struct store_db *db, int64_t *ret_ms);
+MUST_USE enum err queue_sql_late(struct store_db *db, int64_t now_ms, struct arena *arena,
+                                 struct queue_command *ret_command);
+MUST_USE enum err queue_sql_expire_next(struct store_db *db, int64_t *ret_ms);
 /* The oldest pending command of this machine and name, whoever made it (coalescing); ERR_NOT_FOUND:
  * none. */
-MUST_USE enum err sql_pending_named(struct store_db *db, struct str machine_id, struct str command,
-                                    struct arena *arena, struct queue_command *ret_command);
-MUST_USE enum err sql_list(struct store_db *db, const struct queue_filter *filter,
-                           struct arena *arena, struct queue_command **ret_commands,
-                           size_t *ret_count);
-MUST_USE enum err sql_history_list(struct store_db *db, uint64_t command_id, struct arena *arena,
-                                   struct queue_history **ret_rows, size_t *ret_count);
-MUST_USE enum err sql_newest(struct store_db *db, int64_t *ret_ms);
+MUST_USE enum err queue_sql_pending_named(struct store_db *db, struct str machine_id,
+                                          struct str command, struct arena *arena,
+                                          struct queue_command *ret_command);
+MUST_USE enum err queue_sql_list(struct store_db *db, const struct queue_filter *filter,
+                                 struct arena *arena, struct queue_command **ret_commands,
+                                 size_t *ret_count);
+MUST_USE enum err queue_sql_history_list(struct store_db *db, uint64_t command_id,
+                                         struct arena *arena, struct queue_history **ret_rows,
+                                         size_t *ret_count);
+MUST_USE enum err queue_sql_newest(struct store_db *db, int64_t *ret_ms);
 /* Call `each` for every machine id with a hold, a failure count, or a command that is not final. */
-MUST_USE enum err sql_machines(struct store_db *db, struct arena *arena, struct str **ret_ids,
-                               size_t *ret_count);
+MUST_USE enum err queue_sql_machines(struct store_db *db, struct arena *arena, struct str **ret_ids,
+                                     size_t *ret_count);
 
 /* ---- rules (queue_rules.c): pure, over one command; tested row by row ---- */
 
@@ -178,35 +183,36 @@ struct rule_context { /* what else the rules look at */
     bool is_head;      /* the oldest pending one that is not late */
     int64_t now_ms;
 };
-enum queue_verdict rule_claim(const struct queue_command *command,
-                              const struct rule_context *context, struct str machine_id,
-                              struct id128 claim_id);
-enum queue_verdict rule_report(const struct queue_command *command, struct str machine_id,
-                               enum queue_state outcome, struct id128 claim_id,
-                               struct id128 journal_id, struct str reason);
-enum queue_verdict rule_cancel(const struct queue_command *command);
-enum queue_verdict rule_approve(const struct queue_command *command);
-enum queue_verdict rule_settle(const struct queue_command *command, enum queue_state outcome);
+enum queue_verdict queue_rule_claim(const struct queue_command *command,
+                                    const struct rule_context *context, struct str machine_id,
+                                    struct id128 claim_id);
+enum queue_verdict queue_rule_report(const struct queue_command *command, struct str machine_id,
+                                     enum queue_state outcome, struct id128 claim_id,
+                                     struct id128 journal_id, struct str reason);
+enum queue_verdict queue_rule_cancel(const struct queue_command *command);
+enum queue_verdict queue_rule_approve(const struct queue_command *command);
+enum queue_verdict queue_rule_settle(const struct queue_command *command, enum queue_state outcome);
 
 /* ---- writing a transition (queue_change.c): row, history, audit, kind's hook, in one transaction
  * ---- */
 
-MUST_USE enum err change_write(struct op *op, struct store_db *db, struct queue_command *command,
-                               bool created, enum queue_state old_state, struct str detail);
+MUST_USE enum err queue_change_write(struct op *op, struct store_db *db,
+                                     struct queue_command *command, bool created,
+                                     enum queue_state old_state, struct str detail);
 /* Tell the listener after the commit. */
-MUST_USE enum err change_remember(struct op *op, const struct queue_command *command, bool created,
-                                  enum queue_state old_state);
-MUST_USE enum err change_audit(struct op *op, struct store_db *db, const char *action,
-                               struct str subject, struct str detail);
+MUST_USE enum err queue_change_remember(struct op *op, const struct queue_command *command,
+                                        bool created, enum queue_state old_state);
+MUST_USE enum err queue_change_audit(struct op *op, struct store_db *db, const char *action,
+                                     struct str subject, struct str detail);
 /* Rule 12: what a failure, a success or an unknown does to the machine. */
-MUST_USE enum err change_machine(struct op *op, struct store_db *db,
-                                 const struct queue_command *command);
-MUST_USE enum err change_hold(struct op *op, struct store_db *db, struct str machine_id,
-                              struct str reason, uint32_t failures_in_row);
+MUST_USE enum err queue_change_machine(struct op *op, struct store_db *db,
+                                       const struct queue_command *command);
+MUST_USE enum err queue_change_hold(struct op *op, struct store_db *db, struct str machine_id,
+                                    struct str reason, uint32_t failures_in_row);
 /* Merge JSON object `add` into `old`; the result in the arena.  Too big: `add` alone. */
-MUST_USE enum err meta_merge(struct arena *arena, struct str old, struct str add,
-                             struct str *ret_merged);
+MUST_USE enum err queue_meta_merge(struct arena *arena, struct str old, struct str add,
+                                   struct str *ret_merged);
 /* {"key": "value", ...} from pairs of texts, ended by NULL; values of length 0 are left out. */
-struct str json_pairs(struct arena *arena, ...);
+struct str queue_json_pairs(struct arena *arena, ...);
 
 #endif

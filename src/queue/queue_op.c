@@ -2,32 +2,40 @@
  * memory and told. */
 #include "queue/queue_int.h"
 
-struct op *op_create(struct queue *queue, enum op_kind kind)
+struct op *queue_op_create(struct queue *queue, enum op_kind kind)
 {
     struct op *op = mem_zalloc(sizeof(*op));
     if (op == NULL)
         return NULL;
     arena_init(&op->arena, OP_ARENA_BYTES_MAX);
-    op->job.run = op_run;
-    op->job.done = op_done;
+    op->job.run = queue_op_run;
+    op->job.done = queue_op_done;
     op->queue = queue;
     op->kind = kind;
     op->now_ms = queue->options.wall_ms(queue->options.clock);
     op->mono_ms = queue->options.mono_ms(queue->options.clock);
-    queue->ops_live++;
+    op->ops_next = queue->ops;
+    if (queue->ops != NULL)
+        queue->ops->ops_prev = op;
+    queue->ops = op;
     return op;
 }
 
-void op_destroy(struct op *op)
+void queue_op_destroy(struct op *op)
 {
     if (op == NULL)
         return;
-    op->queue->ops_live--;
+    if (op->ops_prev != NULL)
+        op->ops_prev->ops_next = op->ops_next;
+    else
+        op->queue->ops = op->ops_next;
+    if (op->ops_next != NULL)
+        op->ops_next->ops_prev = op->ops_prev;
     arena_finish(&op->arena);
     mem_free(op);
 }
 
-bool op_text(struct op *op, struct str text, struct str *ret_copy)
+bool queue_op_text(struct op *op, struct str text, struct str *ret_copy)
 {
     *ret_copy = STR_NONE;
     if (text.at == NULL)
@@ -39,11 +47,11 @@ bool op_text(struct op *op, struct str text, struct str *ret_copy)
     return true;
 }
 
-enum err op_submit(struct op *op)
+enum err queue_op_submit(struct op *op)
 {
     enum err err = store_write(op->queue->options.store, &op->job);
     if (err != ERR_OK)
-        op_destroy(op);
+        queue_op_destroy(op);
     return err;
 }
 
@@ -55,7 +63,7 @@ static void replace_command(struct queue_command **at, bool present,
                             const struct queue_command *command)
 {
     mem_free(*at);
-    *at = present ? command_copy(command) : NULL;
+    *at = present ? queue_command_copy(command) : NULL;
 }
 
 static void install_view(struct queue *queue, struct machine_slot *slot, const struct view *view)
@@ -95,7 +103,7 @@ static void install_created(struct queue *queue, struct machine_slot *slot,
         return;
     slot->pending_count++;
     if (slot->head == NULL)
-        slot->head = command_copy(command);
+        slot->head = queue_command_copy(command);
 }
 
 static void install(struct op *op)
@@ -107,23 +115,23 @@ static void install(struct op *op)
         note_deadline(queue, &change->command);
         if (change->view == NULL)
             continue;
-        struct machine_slot *slot = slot_ensure(queue, change->command.machine_id);
+        struct machine_slot *slot = queue_slot_ensure(queue, change->command.machine_id);
         if (slot == NULL)
             continue;
         install_view(queue, slot, change->view);
-        slot_wake(queue, slot);
+        queue_slot_wake(queue, slot);
     }
     if (op->kind == OP_EXPIRE)
         queue->expire_next_ms = op->expire_next_ms;
     struct machine_slot *slot =
-        op->machine_id.at != NULL ? slot_ensure(queue, op->machine_id) : NULL;
+        op->machine_id.at != NULL ? queue_slot_ensure(queue, op->machine_id) : NULL;
     if (slot == NULL)
         return;
     if (op->has_view)
         install_view(queue, slot, &op->view);
     else if (op->kind == OP_CREATE && op->verdict == QUEUE_DONE)
         install_created(queue, slot, &op->command);
-    slot_wake(queue, slot);
+    queue_slot_wake(queue, slot);
 }
 
 /* ---- telling ---- */
@@ -156,12 +164,12 @@ static void tell_caller(struct op *op, enum err err)
         op->done(op->cookie, err, op->verdict, op->has_command ? &op->command : NULL);
 }
 
-void op_done(struct store_job *job, enum err err)
+void queue_op_done(struct store_job *job, enum err err)
 {
     struct op *op = (struct op *)job;
     struct queue *queue = op->queue;
     if (op->kind == OP_CREATE) {
-        struct machine_slot *slot = slot_find(queue, op->machine_id);
+        struct machine_slot *slot = queue_slot_find(queue, op->machine_id);
         if (slot != NULL)
             slot->creates_waiting--;
     }
@@ -175,5 +183,5 @@ void op_done(struct store_job *job, enum err err)
         tell_listener(op);
     }
     tell_caller(op, err);
-    op_destroy(op);
+    queue_op_destroy(op);
 }

@@ -44,7 +44,7 @@ static enum err look_submit(struct queue *queue, struct look *look)
 static enum err list_run(struct store_job *job, struct store_db *db)
 {
     struct look *look = (struct look *)job;
-    return sql_list(db, &look->filter, &look->arena, &look->commands, &look->count);
+    return queue_sql_list(db, &look->filter, &look->arena, &look->commands, &look->count);
 }
 
 static void list_finish(struct store_job *job, enum err err)
@@ -90,7 +90,7 @@ static enum err show_run(struct store_job *job, struct store_db *db)
     look->commands = arena_alloc(&look->arena, sizeof(*look->commands));
     if (look->commands == NULL)
         return ERR_NOMEM;
-    enum err err = sql_command(db, look->command_id, &look->arena, look->commands);
+    enum err err = queue_sql_command(db, look->command_id, &look->arena, look->commands);
     look->count = err == ERR_OK;
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
@@ -119,7 +119,7 @@ enum err queue_show(struct queue *queue, uint64_t command_id, queue_done *done, 
 static enum err history_run(struct store_job *job, struct store_db *db)
 {
     struct look *look = (struct look *)job;
-    return sql_history_list(db, look->command_id, &look->arena, &look->rows, &look->count);
+    return queue_sql_history_list(db, look->command_id, &look->arena, &look->rows, &look->count);
 }
 
 static void history_finish(struct store_job *job, enum err err)

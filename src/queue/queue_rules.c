@@ -82,9 +82,9 @@ static bool claim_matches(const struct queue_command *command, struct id128 clai
     return !id128_is_zero(claim_id) && id128_equal(command->claim_id, claim_id);
 }
 
-enum queue_verdict rule_claim(const struct queue_command *command,
-                              const struct rule_context *context, struct str machine_id,
-                              struct id128 claim_id)
+enum queue_verdict queue_rule_claim(const struct queue_command *command,
+                                    const struct rule_context *context, struct str machine_id,
+                                    struct id128 claim_id)
 {
     if (!str_equal(command->machine_id, machine_id))
         return QUEUE_FOREIGN;
@@ -139,9 +139,9 @@ static enum queue_verdict report_on_unknown(const struct queue_command *command,
     return outcome == QUEUE_COMPLETE || outcome == QUEUE_FAILED ? QUEUE_DONE : QUEUE_WRONG_STATE;
 }
 
-enum queue_verdict rule_report(const struct queue_command *command, struct str machine_id,
-                               enum queue_state outcome, struct id128 claim_id,
-                               struct id128 journal_id, struct str reason)
+enum queue_verdict queue_rule_report(const struct queue_command *command, struct str machine_id,
+                                     enum queue_state outcome, struct id128 claim_id,
+                                     struct id128 journal_id, struct str reason)
 {
     if (!str_equal(command->machine_id, machine_id))
         return QUEUE_FOREIGN;
@@ -176,21 +176,21 @@ enum queue_verdict rule_report(const struct queue_command *command, struct str m
     return verdict;
 }
 
-enum queue_verdict rule_cancel(const struct queue_command *command)
+enum queue_verdict queue_rule_cancel(const struct queue_command *command)
 {
     if (queue_state_final(command->state))
         return QUEUE_SETTLED;
     return command->state == QUEUE_UNKNOWN ? QUEUE_WRONG_STATE : QUEUE_DONE;
 }
 
-enum queue_verdict rule_approve(const struct queue_command *command)
+enum queue_verdict queue_rule_approve(const struct queue_command *command)
 {
     if (queue_state_final(command->state))
         return QUEUE_SETTLED;
     return command->state == QUEUE_HELD ? QUEUE_DONE : QUEUE_WRONG_STATE;
 }
 
-enum queue_verdict rule_settle(const struct queue_command *command, enum queue_state outcome)
+enum queue_verdict queue_rule_settle(const struct queue_command *command, enum queue_state outcome)
 {
     if (queue_state_final(command->state))
         return QUEUE_SETTLED;

@@ -6,7 +6,7 @@
 /* Load the command; QUEUE_NO_COMMAND as a verdict, not an error. */
 static enum err load(struct op *op, struct store_db *db)
 {
-    enum err err = sql_command(db, op->command_id, &op->arena, &op->command);
+    enum err err = queue_sql_command(db, op->command_id, &op->arena, &op->command);
     if (err == ERR_NOT_FOUND) {
         op->verdict = QUEUE_NO_COMMAND;
         return ERR_OK;
@@ -21,7 +21,7 @@ static enum err load(struct op *op, struct store_db *db)
 
 static enum err reload_view(struct op *op, struct store_db *db)
 {
-    enum err err = sql_view(db, op->machine_id, op->now_ms, true, &op->arena, &op->view);
+    enum err err = queue_sql_view(db, op->machine_id, op->now_ms, true, &op->arena, &op->view);
     op->has_view = err == ERR_OK;
     return err;
 }
@@ -34,7 +34,8 @@ static enum err create_key_known(struct op *op, struct store_db *db, bool *ret_k
     *ret_known = false;
     if (op->create.key.at == NULL)
         return ERR_OK;
-    enum err err = sql_key_find(db, op->create.key_scope, op->create.key, hash, &op->command_id);
+    enum err err =
+        queue_sql_key_find(db, op->create.key_scope, op->create.key, hash, &op->command_id);
     if (err == ERR_NOT_FOUND)
         return ERR_OK;
     if (err != ERR_OK)
@@ -50,7 +51,8 @@ static enum err create_coalesce(struct op *op, struct store_db *db)
 {
     for (;;) {
         struct queue_command old;
-        enum err err = sql_pending_named(db, op->machine_id, op->create.command, &op->arena, &old);
+        enum err err =
+            queue_sql_pending_named(db, op->machine_id, op->create.command, &op->arena, &old);
         if (err == ERR_NOT_FOUND)
             return ERR_OK;
         if (err != ERR_OK)
@@ -58,7 +60,7 @@ static enum err create_coalesce(struct op *op, struct store_db *db)
         old.state = QUEUE_CANCELLED;
         old.reason = STR("superseded");
         old.settled_by = op->actor;
-        err = change_write(op, db, &old, false, QUEUE_PENDING, STR_NONE);
+        err = queue_change_write(op, db, &old, false, QUEUE_PENDING, STR_NONE);
         if (err != ERR_OK)
             return err;
     }
@@ -69,7 +71,7 @@ static enum err create_prepare(struct op *op, struct store_db *db)
     const struct queue_kind *kind = op->create.kind;
     if (kind->busy) {
         struct view view;
-        enum err err = sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
+        enum err err = queue_sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
         if (err != ERR_OK)
             return err;
         if (view.has_active || view.has_head)
@@ -113,7 +115,7 @@ static enum err run_create(struct op *op, struct store_db *db)
         .request_id = op->request_id,
     };
     op->has_command = true;
-    err = change_write(op, db, &op->command, true, QUEUE_PENDING, STR_NONE);
+    err = queue_change_write(op, db, &op->command, true, QUEUE_PENDING, STR_NONE);
     if (err != ERR_OK)
         return err;
     op->command_id = op->command.command_id;
@@ -124,7 +126,7 @@ static enum err run_create(struct op *op, struct store_db *db)
     }
     if (new->key.at == NULL)
         return ERR_OK;
-    return sql_key_add(db, new->key_scope, new->key, new->body_hash, op->command_id);
+    return queue_sql_key_add(db, new->key_scope, new->key, new->body_hash, op->command_id);
 }
 
 /* ---- claim ---- */
@@ -137,12 +139,12 @@ static enum err claim_first(struct op *op, struct store_db *db)
     command->journal_id = op->journal_id;
     command->has_claim = !id128_is_zero(op->claim_id);
     command->claimed_at_ms = op->now_ms;
-    enum err err = meta_merge(&op->arena, command->meta, op->meta, &command->meta);
+    enum err err = queue_meta_merge(&op->arena, command->meta, op->meta, &command->meta);
     if (err != ERR_OK)
         return err;
     op->grant.start_within_ms = command->not_after_ms - op->now_ms;
     op->grant.max_duration_s = command->max_duration_s;
-    return change_write(op, db, command, false, QUEUE_PENDING, STR_NONE);
+    return queue_change_write(op, db, command, false, QUEUE_PENDING, STR_NONE);
 }
 
 /* Granted before to this same claim: the same answer, with what is left of both deadlines, for the
@@ -161,15 +163,15 @@ static enum err claim_again(struct op *op, struct store_db *db)
     };
     if (op->meta.len == 0)
         return ERR_OK;
-    enum err err = meta_merge(&op->arena, command->meta, op->meta, &command->meta);
+    enum err err = queue_meta_merge(&op->arena, command->meta, op->meta, &command->meta);
     if (err != ERR_OK)
         return err;
     command->updated_at_ms = op->now_ms;
-    err = sql_update(db, command,
-                     QUEUE_RUNNING); /* a progress report is no transition: no history, no audit */
+    err = queue_sql_update(
+        db, command, QUEUE_RUNNING); /* a progress report is no transition: no history, no audit */
     if (err != ERR_OK)
         return err;
-    return change_remember(op, command, false, QUEUE_RUNNING);
+    return queue_change_remember(op, command, false, QUEUE_RUNNING);
 }
 
 static enum err run_claim(struct op *op, struct store_db *db)
@@ -178,7 +180,7 @@ static enum err run_claim(struct op *op, struct store_db *db)
     if (err != ERR_OK || op->verdict != QUEUE_DONE)
         return err;
     struct view view;
-    err = sql_view(db, op->command.machine_id, op->now_ms, false, &op->arena, &view);
+    err = queue_sql_view(db, op->command.machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     struct rule_context context = {
@@ -187,7 +189,7 @@ static enum err run_claim(struct op *op, struct store_db *db)
         .is_head = view.has_head && view.head.command_id == op->command_id,
         .now_ms = op->now_ms,
     };
-    op->verdict = rule_claim(&op->command, &context, op->machine_id, op->claim_id);
+    op->verdict = queue_rule_claim(&op->command, &context, op->machine_id, op->claim_id);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     err = op->command.state == QUEUE_PENDING ? claim_first(op, db) : claim_again(op, db);
@@ -202,8 +204,8 @@ static enum err run_report(struct op *op, struct store_db *db)
     if (err != ERR_OK || op->verdict != QUEUE_DONE)
         return err;
     struct queue_command *command = &op->command;
-    op->verdict =
-        rule_report(command, op->machine_id, op->outcome, op->claim_id, op->journal_id, op->reason);
+    op->verdict = queue_rule_report(command, op->machine_id, op->outcome, op->claim_id,
+                                    op->journal_id, op->reason);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     enum queue_state old_state = command->state;
@@ -211,13 +213,13 @@ static enum err run_report(struct op *op, struct store_db *db)
     if (op->outcome != QUEUE_COMPLETE)
         command->reason = op->reason;
     command->settled_by = op->actor;
-    err = meta_merge(&op->arena, command->meta, op->meta, &command->meta);
+    err = queue_meta_merge(&op->arena, command->meta, op->meta, &command->meta);
     if (err != ERR_OK)
         return err;
-    err = change_write(op, db, command, false, old_state, STR_NONE);
+    err = queue_change_write(op, db, command, false, old_state, STR_NONE);
     if (err != ERR_OK)
         return err;
-    err = change_machine(op, db, command);
+    err = queue_change_machine(op, db, command);
     return err != ERR_OK ? err : reload_view(op, db);
 }
 
@@ -229,7 +231,7 @@ static enum err run_cancel(struct op *op, struct store_db *db)
     if (err != ERR_OK || op->verdict != QUEUE_DONE)
         return err;
     struct queue_command *command = &op->command;
-    op->verdict = rule_cancel(command);
+    op->verdict = queue_rule_cancel(command);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     enum queue_state old_state = command->state;
@@ -241,7 +243,7 @@ static enum err run_cancel(struct op *op, struct store_db *db)
         command->state = QUEUE_CANCELLED;
         command->settled_by = op->actor;
     }
-    err = change_write(op, db, command, false, old_state, STR_NONE);
+    err = queue_change_write(op, db, command, false, old_state, STR_NONE);
     return err != ERR_OK ? err : reload_view(op, db);
 }
 
@@ -251,12 +253,12 @@ static enum err run_approve(struct op *op, struct store_db *db)
     if (err != ERR_OK || op->verdict != QUEUE_DONE)
         return err;
     struct queue_command *command = &op->command;
-    op->verdict = rule_approve(command);
+    op->verdict = queue_rule_approve(command);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     const struct queue_kind *kind = queue_kind_find(op->queue, command->kind);
     struct view view;
-    err = sql_view(db, command->machine_id, op->now_ms, true, &op->arena, &view);
+    err = queue_sql_view(db, command->machine_id, op->now_ms, true, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     if (kind != NULL && kind->busy && (view.has_active || view.has_head))
@@ -268,7 +270,7 @@ static enum err run_approve(struct op *op, struct store_db *db)
     command->state = QUEUE_PENDING;
     command->execute_allowed = true;
     command->not_after_ms = op->now_ms + (int64_t)command->not_after_s * 1000;
-    err = change_write(op, db, command, false, QUEUE_HELD, STR_NONE);
+    err = queue_change_write(op, db, command, false, QUEUE_HELD, STR_NONE);
     return err != ERR_OK ? err : reload_view(op, db);
 }
 
@@ -278,17 +280,17 @@ static enum err run_settle(struct op *op, struct store_db *db)
     if (err != ERR_OK || op->verdict != QUEUE_DONE)
         return err;
     struct queue_command *command = &op->command;
-    op->verdict = rule_settle(command, op->outcome);
+    op->verdict = queue_rule_settle(command, op->outcome);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     command->state = op->outcome;
     command->reason = op->outcome == QUEUE_FAILED ? STR("settled_by_staff") : STR_NONE;
     command->settled_by = op->actor;
     command->evidence = op->note;
-    err = change_write(op, db, command, false, QUEUE_UNKNOWN,
-                       json_pairs(&op->arena, "machine", command->machine_id, "from",
-                                  STR("unknown"), "to", str_from(queue_state_name(command->state)),
-                                  "evidence", op->note, NULL));
+    err = queue_change_write(
+        op, db, command, false, QUEUE_UNKNOWN,
+        queue_json_pairs(&op->arena, "machine", command->machine_id, "from", STR("unknown"), "to",
+                         str_from(queue_state_name(command->state)), "evidence", op->note, NULL));
     if (err != ERR_OK)
         return err;
     err = record_alert_resolve(db, command->machine_id, STR("unknown_outcome"), op->now_ms);
@@ -298,11 +300,11 @@ static enum err run_settle(struct op *op, struct store_db *db)
 static enum err run_hold(struct op *op, struct store_db *db)
 {
     struct view view;
-    enum err err = sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
+    enum err err = queue_sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     if (!view.on_hold) { /* a second hold keeps the first one's reason and time */
-        err = change_hold(op, db, op->machine_id, op->note, view.failures_in_row);
+        err = queue_change_hold(op, db, op->machine_id, op->note, view.failures_in_row);
         if (err != ERR_OK)
             return err;
     }
@@ -312,20 +314,20 @@ static enum err run_hold(struct op *op, struct store_db *db)
 static enum err run_release(struct op *op, struct store_db *db)
 {
     struct view view;
-    enum err err = sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
+    enum err err = queue_sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     if (view.on_hold) {
-        err = sql_machine_set(db, op->machine_id, false, STR_NONE, 0, 0);
+        err = queue_sql_machine_set(db, op->machine_id, false, STR_NONE, 0, 0);
         if (err != ERR_OK)
             return err;
         struct str subject =
             str_from(arena_printf(&op->arena, "machine:%.*s", STR_ARG(op->machine_id)));
         if (subject.at == NULL)
             return ERR_NOMEM;
-        err = change_audit(
+        err = queue_change_audit(
             op, db, "machine.release", subject,
-            json_pairs(&op->arena, "held_for", view.hold_reason, "note", op->note, NULL));
+            queue_json_pairs(&op->arena, "held_for", view.hold_reason, "note", op->note, NULL));
         if (err != ERR_OK)
             return err;
         /* The alert that put it on hold is answered by the release; an unknown outcome stays open
@@ -347,14 +349,14 @@ static enum err give_up(struct op *op, struct store_db *db, struct queue_command
 {
     command->state = QUEUE_UNKNOWN;
     command->reason = reason;
-    enum err err = change_write(op, db, command, false, QUEUE_RUNNING, STR_NONE);
-    return err != ERR_OK ? err : change_machine(op, db, command);
+    enum err err = queue_change_write(op, db, command, false, QUEUE_RUNNING, STR_NONE);
+    return err != ERR_OK ? err : queue_change_machine(op, db, command);
 }
 
 static enum err run_hello(struct op *op, struct store_db *db)
 {
     struct view view;
-    enum err err = sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
+    enum err err = queue_sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
     if (view.has_active) {
@@ -391,28 +393,28 @@ static enum err run_expire(struct op *op, struct store_db *db)
     }; /* one job does not hold the writer for long; the next tick takes the rest */
     for (int i = 0; i < AT_ONCE_MAX; i++) {
         struct queue_command late;
-        enum err err = sql_late(db, op->now_ms, &op->arena, &late);
+        enum err err = queue_sql_late(db, op->now_ms, &op->arena, &late);
         if (err == ERR_NOT_FOUND)
             break;
         if (err != ERR_OK)
             return err;
         late.state = QUEUE_EXPIRED;
         late.reason = STR("not_after");
-        err = change_write(op, db, &late, false, QUEUE_PENDING, STR_NONE);
+        err = queue_change_write(op, db, &late, false, QUEUE_PENDING, STR_NONE);
         if (err != ERR_OK)
             return err;
         struct view *view = arena_alloc(&op->arena, sizeof(*view));
         if (view == NULL)
             return ERR_NOMEM;
-        err = sql_view(db, late.machine_id, op->now_ms, true, &op->arena, view);
+        err = queue_sql_view(db, late.machine_id, op->now_ms, true, &op->arena, view);
         if (err != ERR_OK)
             return err;
         op->last_change->view = view;
     }
-    return sql_expire_next(db, &op->expire_next_ms);
+    return queue_sql_expire_next(db, &op->expire_next_ms);
 }
 
-enum err op_run(struct store_job *job, struct store_db *db)
+enum err queue_op_run(struct store_job *job, struct store_db *db)
 {
     struct op *op = (struct op *)job;
     switch (op->kind) {
@@ -439,7 +441,7 @@ enum err op_run(struct store_job *job, struct store_db *db)
     case OP_EXPIRE:
         return run_expire(op, db);
     case OP_NOTE:
-        return change_audit(op, db, "command.refuse", op->note, op->meta);
+        return queue_change_audit(op, db, "command.refuse", op->note, op->meta);
     }
     return ERR_INPUT;
 }

@@ -184,15 +184,15 @@ static enum err command_one(struct store_stmt *stmt, struct arena *arena,
     return command_from_row(stmt, arena, ret_command);
 }
 
-enum err sql_command(struct store_db *db, uint64_t command_id, struct arena *arena,
-                     struct queue_command *ret_command)
+enum err queue_sql_command(struct store_db *db, uint64_t command_id, struct arena *arena,
+                           struct queue_command *ret_command)
 {
     struct store_stmt *stmt = prepare(db, STMT_COMMAND);
     store_bind_i64(stmt, 1, (int64_t)command_id);
     return command_one(stmt, arena, ret_command);
 }
 
-enum err sql_insert(struct store_db *db, struct queue_command *command)
+enum err queue_sql_insert(struct store_db *db, struct queue_command *command)
 {
     struct store_stmt *stmt = prepare(db, STMT_INSERT);
     store_bind_text(stmt, 1, command->machine_id);
@@ -217,8 +217,8 @@ enum err sql_insert(struct store_db *db, struct queue_command *command)
     return ERR_OK;
 }
 
-enum err sql_update(struct store_db *db, const struct queue_command *command,
-                    enum queue_state old_state)
+enum err queue_sql_update(struct store_db *db, const struct queue_command *command,
+                          enum queue_state old_state)
 {
     struct store_stmt *stmt = prepare(db, STMT_UPDATE);
     int64_t changes = 0;
@@ -243,8 +243,8 @@ enum err sql_update(struct store_db *db, const struct queue_command *command,
     return changes == 1 ? ERR_OK : ERR_CONFLICT;
 }
 
-enum err sql_history_add(struct store_db *db, const struct queue_command *command, bool has_old,
-                         enum queue_state old_state, struct str actor)
+enum err queue_sql_history_add(struct store_db *db, const struct queue_command *command,
+                               bool has_old, enum queue_state old_state, struct str actor)
 {
     struct store_stmt *stmt = prepare(db, STMT_HISTORY_ADD);
     store_bind_i64(stmt, 1, (int64_t)command->command_id);
@@ -257,8 +257,8 @@ enum err sql_history_add(struct store_db *db, const struct queue_command *comman
     return store_exec(db, stmt, NULL);
 }
 
-enum err sql_key_find(struct store_db *db, struct str scope, struct str key, uint8_t ret_hash[32],
-                      uint64_t *ret_command_id)
+enum err queue_sql_key_find(struct store_db *db, struct str scope, struct str key,
+                            uint8_t ret_hash[32], uint64_t *ret_command_id)
 {
     struct store_stmt *stmt = prepare(db, STMT_KEY_FIND);
     store_bind_text(stmt, 1, scope);
@@ -274,8 +274,8 @@ enum err sql_key_find(struct store_db *db, struct str scope, struct str key, uin
     return ERR_OK;
 }
 
-enum err sql_key_add(struct store_db *db, struct str scope, struct str key, const uint8_t hash[32],
-                     uint64_t command_id)
+enum err queue_sql_key_add(struct store_db *db, struct str scope, struct str key,
+                           const uint8_t hash[32], uint64_t command_id)
 {
     struct store_stmt *stmt = prepare(db, STMT_KEY_ADD);
     store_bind_text(stmt, 1, scope);
@@ -310,8 +310,8 @@ static enum err view_command(struct store_stmt *stmt, struct arena *arena, bool 
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-enum err sql_view(struct store_db *db, struct str machine_id, int64_t now_ms, bool count,
-                  struct arena *arena, struct view *ret_view)
+enum err queue_sql_view(struct store_db *db, struct str machine_id, int64_t now_ms, bool count,
+                        struct arena *arena, struct view *ret_view)
 {
     struct view view = {0};
     enum err err = view_machine(db, machine_id, arena, &view);
@@ -340,8 +340,8 @@ enum err sql_view(struct store_db *db, struct str machine_id, int64_t now_ms, bo
     return ERR_OK;
 }
 
-enum err sql_machine_set(struct store_db *db, struct str machine_id, bool on_hold,
-                         struct str reason, int64_t since_ms, uint32_t failures_in_row)
+enum err queue_sql_machine_set(struct store_db *db, struct str machine_id, bool on_hold,
+                               struct str reason, int64_t since_ms, uint32_t failures_in_row)
 {
     struct store_stmt *stmt = prepare(db, STMT_MACHINE_SET);
     store_bind_text(stmt, 1, machine_id);
@@ -352,15 +352,15 @@ enum err sql_machine_set(struct store_db *db, struct str machine_id, bool on_hol
     return store_exec(db, stmt, NULL);
 }
 
-enum err sql_late(struct store_db *db, int64_t now_ms, struct arena *arena,
-                  struct queue_command *ret_command)
+enum err queue_sql_late(struct store_db *db, int64_t now_ms, struct arena *arena,
+                        struct queue_command *ret_command)
 {
     struct store_stmt *stmt = prepare(db, STMT_LATE);
     store_bind_i64(stmt, 1, now_ms);
     return command_one(stmt, arena, ret_command);
 }
 
-enum err sql_expire_next(struct store_db *db, int64_t *ret_ms)
+enum err queue_sql_expire_next(struct store_db *db, int64_t *ret_ms)
 {
     struct store_stmt *stmt = prepare(db, STMT_EXPIRE_NEXT);
     enum err err = store_row(stmt);
@@ -370,8 +370,8 @@ enum err sql_expire_next(struct store_db *db, int64_t *ret_ms)
     return ERR_OK;
 }
 
-enum err sql_pending_named(struct store_db *db, struct str machine_id, struct str command,
-                           struct arena *arena, struct queue_command *ret_command)
+enum err queue_sql_pending_named(struct store_db *db, struct str machine_id, struct str command,
+                                 struct arena *arena, struct queue_command *ret_command)
 {
     struct store_stmt *stmt = prepare(db, STMT_PENDING_NAMED);
     store_bind_text(stmt, 1, machine_id);
@@ -379,8 +379,8 @@ enum err sql_pending_named(struct store_db *db, struct str machine_id, struct st
     return command_one(stmt, arena, ret_command);
 }
 
-enum err sql_list(struct store_db *db, const struct queue_filter *filter, struct arena *arena,
-                  struct queue_command **ret_commands, size_t *ret_count)
+enum err queue_sql_list(struct store_db *db, const struct queue_filter *filter, struct arena *arena,
+                        struct queue_command **ret_commands, size_t *ret_count)
 {
     bool one_machine = filter->machine_id.at != NULL;
     struct store_stmt *stmt = prepare(db, one_machine ? STMT_LIST_MACHINE : STMT_LIST);
@@ -407,8 +407,8 @@ enum err sql_list(struct store_db *db, const struct queue_filter *filter, struct
     return ERR_OK;
 }
 
-enum err sql_history_list(struct store_db *db, uint64_t command_id, struct arena *arena,
-                          struct queue_history **ret_rows, size_t *ret_count)
+enum err queue_sql_history_list(struct store_db *db, uint64_t command_id, struct arena *arena,
+                                struct queue_history **ret_rows, size_t *ret_count)
 {
     enum { ROWS_MAX = 1000 };
     struct store_stmt *stmt = prepare(db, STMT_HISTORY_LIST);
@@ -447,7 +447,7 @@ enum err sql_history_list(struct store_db *db, uint64_t command_id, struct arena
     return ERR_OK;
 }
 
-enum err sql_newest(struct store_db *db, int64_t *ret_ms)
+enum err queue_sql_newest(struct store_db *db, int64_t *ret_ms)
 {
     struct store_stmt *stmt = prepare(db, STMT_NEWEST);
     enum err err = store_row(stmt);
@@ -457,8 +457,8 @@ enum err sql_newest(struct store_db *db, int64_t *ret_ms)
     return ERR_OK;
 }
 
-enum err sql_machines(struct store_db *db, struct arena *arena, struct str **ret_ids,
-                      size_t *ret_count)
+enum err queue_sql_machines(struct store_db *db, struct arena *arena, struct str **ret_ids,
+                            size_t *ret_count)
 {
     struct store_stmt *stmt = prepare(db, STMT_MACHINES);
     struct str *ids = NULL;

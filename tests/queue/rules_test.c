@@ -27,13 +27,13 @@ static const struct rule_context free_machine = {.is_head = true, .now_ms = 999}
 
 static enum queue_verdict claim(const struct queue_command *command, struct id128 claim_id)
 {
-    return rule_claim(command, &free_machine, STR("m"), claim_id);
+    return queue_rule_claim(command, &free_machine, STR("m"), claim_id);
 }
 
 static enum queue_verdict report(const struct queue_command *command, enum queue_state outcome,
                                  struct id128 claim_id)
 {
-    return rule_report(command, STR("m"), outcome, claim_id, journal_a, STR("pump_timeout"));
+    return queue_rule_report(command, STR("m"), outcome, claim_id, journal_a, STR("pump_timeout"));
 }
 
 TEST(every_state_has_a_name_and_only_five_are_final)
@@ -90,18 +90,18 @@ TEST(a_claim_waits_for_its_turn_and_its_time)
 {
     struct queue_command command = command_in(QUEUE_PENDING, false);
     struct rule_context at = free_machine;
-    CHECK_EQ(rule_claim(&command, &at, STR("other"), claim_a), QUEUE_FOREIGN);
+    CHECK_EQ(queue_rule_claim(&command, &at, STR("other"), claim_a), QUEUE_FOREIGN);
     at.now_ms = 1000;
-    CHECK_EQ(rule_claim(&command, &at, STR("m"), claim_a), QUEUE_LATE);
+    CHECK_EQ(queue_rule_claim(&command, &at, STR("m"), claim_a), QUEUE_LATE);
     at = free_machine;
     at.on_hold = true;
-    CHECK_EQ(rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
+    CHECK_EQ(queue_rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
     at = free_machine;
     at.other_active = true;
-    CHECK_EQ(rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
+    CHECK_EQ(queue_rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
     at = free_machine;
     at.is_head = false;
-    CHECK_EQ(rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
+    CHECK_EQ(queue_rule_claim(&command, &at, STR("m"), claim_a), QUEUE_NOT_CLAIMABLE);
 }
 
 TEST(reports_move_only_what_the_table_says)
@@ -143,21 +143,23 @@ TEST(a_report_needs_the_claim_it_belongs_to)
     CHECK_EQ(report(&plain, QUEUE_COMPLETE, claim_a), QUEUE_CLAIM_MISMATCH);
     struct queue_command pending = command_in(QUEUE_PENDING, false);
     CHECK_EQ(report(&pending, QUEUE_FAILED, claim_a), QUEUE_CLAIM_MISMATCH);
-    CHECK_EQ(rule_report(&running, STR("other"), QUEUE_COMPLETE, claim_a, journal_a, STR_NONE),
-             QUEUE_FOREIGN);
+    CHECK_EQ(
+        queue_rule_report(&running, STR("other"), QUEUE_COMPLETE, claim_a, journal_a, STR_NONE),
+        QUEUE_FOREIGN);
 }
 
 TEST(an_unknown_is_settled_by_its_claim_or_its_journal_only)
 {
     struct queue_command unknown = command_in(QUEUE_UNKNOWN, true);
-    CHECK_EQ(rule_report(&unknown, STR("m"), QUEUE_COMPLETE, claim_a, none, STR_NONE), QUEUE_DONE);
-    CHECK_EQ(rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, journal_a, STR_NONE),
+    CHECK_EQ(queue_rule_report(&unknown, STR("m"), QUEUE_COMPLETE, claim_a, none, STR_NONE),
              QUEUE_DONE);
-    CHECK_EQ(rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, journal_b, STR_NONE),
+    CHECK_EQ(queue_rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, journal_a, STR_NONE),
+             QUEUE_DONE);
+    CHECK_EQ(queue_rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, journal_b, STR_NONE),
              QUEUE_CLAIM_MISMATCH);
-    CHECK_EQ(rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, none, STR_NONE),
+    CHECK_EQ(queue_rule_report(&unknown, STR("m"), QUEUE_COMPLETE, none, none, STR_NONE),
              QUEUE_CLAIM_MISMATCH);
-    CHECK_EQ(rule_report(&unknown, STR("m"), QUEUE_COMPLETE, claim_b, journal_a, STR_NONE),
+    CHECK_EQ(queue_rule_report(&unknown, STR("m"), QUEUE_COMPLETE, claim_b, journal_a, STR_NONE),
              QUEUE_CLAIM_MISMATCH);
 }
 
@@ -166,11 +168,11 @@ TEST(only_the_journal_of_the_claim_can_say_never_started)
     for (int i = 0; i < 2; i++) {
         struct queue_command command = command_in(i == 0 ? QUEUE_RUNNING : QUEUE_UNKNOWN, true);
         struct str never = STR("not_started");
-        CHECK_EQ(rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, journal_a, never),
+        CHECK_EQ(queue_rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, journal_a, never),
                  QUEUE_DONE);
-        CHECK_EQ(rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, journal_b, never),
+        CHECK_EQ(queue_rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, journal_b, never),
                  QUEUE_WRONG_JOURNAL);
-        CHECK_EQ(rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, none, never),
+        CHECK_EQ(queue_rule_report(&command, STR("m"), QUEUE_FAILED, claim_a, none, never),
                  QUEUE_WRONG_JOURNAL);
     }
 }
@@ -181,15 +183,15 @@ TEST(people_move_only_what_the_table_says)
         struct queue_command command = command_in((enum queue_state)i, i == QUEUE_RUNNING);
         NOTE("state %s", queue_state_name((enum queue_state)i));
         bool cancellable = i == QUEUE_HELD || i == QUEUE_PENDING || i == QUEUE_RUNNING;
-        CHECK_EQ(rule_cancel(&command) == QUEUE_DONE, cancellable);
-        CHECK_EQ(rule_approve(&command) == QUEUE_DONE, i == QUEUE_HELD);
+        CHECK_EQ(queue_rule_cancel(&command) == QUEUE_DONE, cancellable);
+        CHECK_EQ(queue_rule_approve(&command) == QUEUE_DONE, i == QUEUE_HELD);
         for (int outcome = 0; outcome < QUEUE_STATE_COUNT; outcome++) {
             bool settles =
                 i == QUEUE_UNKNOWN && (outcome == QUEUE_COMPLETE || outcome == QUEUE_FAILED);
-            CHECK_EQ(rule_settle(&command, (enum queue_state)outcome) == QUEUE_DONE, settles);
+            CHECK_EQ(queue_rule_settle(&command, (enum queue_state)outcome) == QUEUE_DONE, settles);
         }
         if (queue_state_final((enum queue_state)i))
-            CHECK_EQ(rule_cancel(&command), QUEUE_SETTLED);
+            CHECK_EQ(queue_rule_cancel(&command), QUEUE_SETTLED);
     }
 }
 

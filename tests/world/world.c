@@ -113,6 +113,21 @@ static void crash_now(struct world *world, void *data)
         world_after(world, world_between(world, 50, world_chance(world, 0.2) ? 40000 : 3000),
                     server_back, NULL);
     }
+}
+
+static void crash_event(struct world *world, void *data)
+{
+    (void)data;
+    if (world->calm)
+        return;
+    if (world->server.up && rng_chance(&world->rng, 0.5)) { /* in the middle of a commit */
+        world->server.disk_ailing = true;
+        store_fault_fail_after(world->server.disk, (uint64_t)world_between(world, 1, 12),
+                               STORE_FAULT_POWER, true);
+        world_after(world, world_between(world, 5, 3000), crash_now, NULL);
+    } else {
+        crash_now(world, NULL);
+    }
     world_after(world, world_between(world, 2000, 60000), crash_event, NULL);
 }
 
@@ -256,6 +271,7 @@ static void finish(struct world *world)
 bool world_run(struct world *world, const struct world_options *options)
 {
     memset(world, 0, sizeof(*world));
+    log_init((enum log_level)(LOG_ERROR + 1), true); /* failing disks are the point here */
     world->options = *options;
     if (world->options.storm_ms == 0)
         world->options.storm_ms = 240000;
