@@ -54,9 +54,12 @@ struct str {
     size_t len;
 };
 
-#define STR(literal)   ((struct str){(literal), sizeof(literal) - 1})
-#define STR_NONE       ((struct str){NULL, 0})
-#define STR_ARG(slice) (int)(slice).len, (slice).at /* for "%.*s" */
+/* clang-format off */
+#define STR(literal)      ((struct str){(literal), sizeof(literal) - 1})
+#define STR_INIT(literal) {(literal), sizeof(literal) - 1} /* the same in a static table */
+#define STR_NONE          ((struct str){NULL, 0})
+#define STR_ARG(slice)    (int)(slice).len, (slice).at /* for "%.*s" */
+/* clang-format on */
 
 struct str str_from(const char *text); /* NULL gives the empty slice */
 bool str_equal(struct str a, struct str b);
