@@ -66,8 +66,8 @@ static struct arena_block *block_add(struct arena *arena, size_t bytes)
 
 void *arena_alloc(struct arena *arena, size_t bytes)
 {
-    if (bytes > arena->bytes_max)
-        return NULL;
+    if (bytes > arena->bytes_max || bytes > PTRDIFF_MAX - BLOCK_BYTES_MIN)
+        return NULL; /* also where rounding up, and the block's own head, would overflow */
     /* Even nothing has an address of its own. */
     size_t rounded = bytes == 0 ? ALIGN : (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (rounded > arena->bytes_max - arena->used)

@@ -20,12 +20,14 @@ enum err buf_reserve(struct buf *buf, size_t more)
 {
     if (more > buf->bytes_max - buf->len)
         return ERR_FULL;
+    if (more > PTRDIFF_MAX - 1 - buf->len)
+        return ERR_NOMEM;
     size_t need = buf->len + more;
     if (need <= buf->cap && buf->at != NULL)
         return ERR_OK;
     size_t cap = buf->cap < CAP_MIN ? CAP_MIN : buf->cap;
     while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+        cap = cap > PTRDIFF_MAX / 2 ? need : cap * 2;
     if (cap > buf->bytes_max)
         cap = buf->bytes_max;
     /* One byte beyond cap, so that buf_printf can use the last one and vsnprintf still has a place
