@@ -272,7 +272,7 @@ struct session_row {
 MUST_USE enum err session_insert(struct store_db *db, const struct session_row *row,
                                  int64_t *ret_id);
 /* After the commit: into memory, surplus out; tells the caller's callback. */
-void session_opened(struct access *access, struct session *session, const char *token,
-                    access_signed_in_fn *done, void *cookie);
+void session_opened(struct access *access, struct session *session,
+                    const char token[ACCESS_SECRET_BYTES], access_signed_in_fn *done, void *cookie);
 
 #endif

@@ -4,7 +4,6 @@
 #include "access/access_int.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NS_PER_MS  ((int64_t)1000000)
@@ -91,7 +90,7 @@ void access_address_key(struct str address, char dst[ACCESS_ADDRESS_BYTES])
             return;
         }
         memset(&six.s6_addr[8], 0, 8);
-        (void)inet_ntop(AF_INET6, &six, text, sizeof(text));
-        (void)snprintf(dst, ACCESS_ADDRESS_BYTES, "%s/64", text);
+        (void)inet_ntop(AF_INET6, &six, dst, INET6_ADDRSTRLEN);
+        memcpy(dst + strlen(dst), "/64", sizeof("/64")); /* 46 + 4 bytes at most, of 64 */
     }
 }

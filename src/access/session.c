@@ -54,8 +54,8 @@ static void end_surplus(struct access *access, struct account *account)
     }
 }
 
-void session_opened(struct access *access, struct session *session, const char *token,
-                    access_signed_in_fn *done, void *cookie)
+void session_opened(struct access *access, struct session *session,
+                    const char token[ACCESS_SECRET_BYTES], access_signed_in_fn *done, void *cookie)
 {
     struct access_signed_in in = {.expires_at_ms = session->created_at_ms + SESSION_LIFE_MS};
     session->last_used_at_ms = session->created_at_ms;
@@ -63,7 +63,7 @@ void session_opened(struct access *access, struct session *session, const char *
     memory_add_session(access, session);
     if (session->account != NULL)
         end_surplus(access, session->account);
-    (void)str_copy(in.token, sizeof(in.token), str_from(token));
+    memcpy(in.token, token, sizeof(in.token));
     session_caller(session, str_from(token), &in.caller);
     done(cookie, ERR_OK, &in);
 }
