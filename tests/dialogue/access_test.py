@@ -313,7 +313,7 @@ class Devices(Access):
 
     def test_hello_gives_the_configuration_and_what_runs(self):
         board = self.board()
-        config = {'motor_steps_per_ml': 12}
+        config = {'model': 'both'}
         reply = self.admin.put(f'/api/machines/{self.name}/config', config)
         self.assertEqual(reply.status, 200, reply)
         answer = board.hello().json
