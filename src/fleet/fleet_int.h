@@ -30,7 +30,6 @@ struct device_token {
 struct machine {
     struct fleet_machine shown; /* first: what is given out is the machine */
     char *config, *capabilities, *sensors;
-    bool said_hello;
     int64_t seen_mono_ms;
     int64_t saved_seen_at_ms, second_device_at_ms;
     struct device_token token[FLEET_TOKENS_MAX]; /* [0..token_count): oldest first */

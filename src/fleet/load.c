@@ -24,7 +24,6 @@ static enum err fill_machine(struct machine *machine, struct store_stmt *stmt)
     shown->created_at_ms = store_col_i64(stmt, 11);
     shown->last_seen_at_ms = store_col_i64(stmt, 12);
     machine->saved_seen_at_ms = shown->last_seen_at_ms;
-    machine->said_hello = !store_col_null(stmt, 9);
     if (str_copy(shown->name, sizeof(shown->name), store_col_text(stmt, 2)) != ERR_OK ||
         admission_parse(store_col_text(stmt, 3), &shown->admission) != ERR_OK ||
         str_copy(shown->firmware, sizeof(shown->firmware), store_col_text(stmt, 8)) != ERR_OK ||

@@ -64,7 +64,8 @@ enum err fleet_progress(struct fleet *fleet, struct str machine_id, struct str s
     presence_seen(fleet, machine, now_ms, mono_ms);
     bool changed = false;
     if (step.len != 0 && !str_equal(step, str_from(machine->shown.step))) {
-        (void)str_copy(machine->shown.step, sizeof(machine->shown.step), step);
+        memcpy(machine->shown.step, step.at, step.len);
+        machine->shown.step[step.len] = '\0';
         machine->shown.step_since_ms = now_ms;
         changed = true;
     }
