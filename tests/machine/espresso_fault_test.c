@@ -289,3 +289,61 @@ TEST(a_reboot_in_mid_brew_starts_nothing)
     CHECK_EQ(sim.physics.pump_starts, 2); /* one an order */
     CHECK_EQ(sim.physics.capsules_ejected, 2);
 }
+
+/* A capsule that sticks in the carriage is not inside, whatever the end switch says. */
+TEST(a_capsule_that_sticks_is_not_inserted)
+{
+    struct sim sim;
+    sim_init(&sim, 31, 10);
+    sim_start(&sim);
+    sim_until(&sim, ESPRESSO_INSERTING);
+    while (sim.results == 0) {
+        sim.physics.picker_steps = 100.0; /* beside the hand-over */
+        sim_step(&sim);
+    }
+    sim_expect(sim.result, ESPRESSO_OUTCOME_FAILED, ESPRESSO_INSERT_FAILED);
+    CHECK_EQ(sim.result.insert_attempts, 3);
+}
+
+/* Somebody presses the button by hand while we are about to eject. */
+TEST(the_head_stays_shut_while_a_pump_runs)
+{
+    struct sim sim;
+    sim_init(&sim, 31, 10);
+    sim_start(&sim);
+    sim_until(&sim, ESPRESSO_EJECTING);
+    sim.physics.pump_on = true;
+    sim.physics.target_ml = 200.0;
+    while (sim.results == 0) {
+        sim_step(&sim);
+        CHECK_EQ(sim.board.outputs.head, 0);
+    }
+    sim_expect(sim.result, ESPRESSO_OUTCOME_FAILED, ESPRESSO_PUMP_TIMEOUT);
+    CHECK_EQ(sim.result.warning, ESPRESSO_EJECT_FAILED);
+    CHECK(sim.result.volume_ul > 38000); /* what is in the cup is still told */
+}
+
+/* The pump ends by itself while the arm is on its way to stop it: the finger is taken back. */
+TEST(a_stop_press_is_taken_back_when_the_pump_ends)
+{
+    for (uint32_t later_ms = 10; later_ms <= 90; later_ms += 10) {
+        NOTE("pump ends %u ms after the arm started", (unsigned)later_ms);
+        struct sim sim;
+        sim_init(&sim, 31, 10);
+        sim_start(&sim);
+        sim_until(&sim, ESPRESSO_MONITORING);
+        while (sim.board.sample.volume_ul < 37700)
+            sim_step(&sim);
+        sim.request = ESPRESSO_REQUEST_STOP;
+        sim_run(&sim, later_ms);
+        CHECK_EQ(sim.board.stop_presses, 1);
+        sim.physics.pump_on = false;
+        sim.physics.volume_ml = sim.physics.target_ml;
+        struct espresso_result result = sim_finish(&sim);
+        CHECK_EQ(sim.physics.pump_starts, 1);
+        if (result.volume_ul >= 38000)
+            sim_expect(result, ESPRESSO_OUTCOME_COMPLETE, ESPRESSO_OK);
+        else
+            sim_expect(result, ESPRESSO_OUTCOME_CANCELLED, ESPRESSO_STOPPED);
+    }
+}

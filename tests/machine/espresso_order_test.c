@@ -1,8 +1,5 @@
 /* What may be ordered. */
-#include <string.h>
-
-#include "kit/kit.h"
-#include "machine/espresso/espresso.h"
+#include "machine/espresso_sim.h"
 
 static struct espresso_order good(void)
 {
@@ -98,15 +95,13 @@ TEST(variants_are_words_that_fit_the_system)
     struct espresso_order order = good();
     static const char *const fine[] = {"", "espresso", "Ristretto", "house blend 7", "decaf-lungo"};
     for (size_t i = 0; i < ARRAY_COUNT(fine); i++) {
-        memset(order.recipe.capsule_variant, 0, ESPRESSO_VARIANT_BYTES);
-        memcpy(order.recipe.capsule_variant, fine[i], strlen(fine[i]));
+        recipe_variant(&order.recipe, fine[i]);
         taken(&order);
     }
     static const char *const wrong[] = {"mug", "Double Espresso", "gran-lungo", "a\nb",
                                         "caf\xc3\xa9"};
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
-        memset(order.recipe.capsule_variant, 0, ESPRESSO_VARIANT_BYTES);
-        memcpy(order.recipe.capsule_variant, wrong[i], strlen(wrong[i]));
+        recipe_variant(&order.recipe, wrong[i]);
         refused(&order, ESPRESSO_BOTH, ESPRESSO_CAPSULE_MISMATCH, "recipe.capsule_variant");
     }
     memset(order.recipe.capsule_variant, 'a', ESPRESSO_VARIANT_BYTES); /* no NUL */
@@ -215,10 +210,10 @@ TEST(guidance_warns_and_never_refuses)
     CHECK(espresso_volume_unusual(&order.recipe, &capsule));
     CHECK_EQ(capsule->volume_ml, 40);
     taken(&order);
-    strcpy(order.recipe.capsule_variant, "unheard of");
+    recipe_variant(&order.recipe, "unheard of");
     CHECK(!espresso_volume_unusual(&order.recipe, &capsule));
     order.recipe.capsule_type = ESPRESSO_VERTUO;
-    strcpy(order.recipe.capsule_variant, "Alto");
+    recipe_variant(&order.recipe, "Alto");
     order.recipe.volume_ml = 535;
     CHECK(!espresso_volume_unusual(&order.recipe, &capsule));
     order.recipe.volume_ml = 300;
@@ -230,8 +225,7 @@ TEST(canonical_volumes_are_within_limits)
     for (size_t i = 0; i < espresso_capsule_count; i++) {
         struct espresso_order order = good();
         order.recipe.capsule_type = espresso_capsules[i].type;
-        memset(order.recipe.capsule_variant, 0, ESPRESSO_VARIANT_BYTES);
-        strcpy(order.recipe.capsule_variant, espresso_capsules[i].variant);
+        recipe_variant(&order.recipe, espresso_capsules[i].variant);
         order.recipe.volume_ml = espresso_capsules[i].volume_ml;
         taken(&order);
         order.recipe.volume_ml = espresso_capsules[i].volume_ml_max;

@@ -32,6 +32,12 @@ static inline struct espresso_order sim_order(void)
     return (struct espresso_order){.recipe = espresso_recipe_preset()};
 }
 
+static inline void recipe_variant(struct espresso_recipe *recipe, const char *variant)
+{
+    memset(recipe->capsule_variant, 0, ESPRESSO_VARIANT_BYTES);
+    CHECK_OK(str_copy(recipe->capsule_variant, ESPRESSO_VARIANT_BYTES, str_from(variant)));
+}
+
 /* What holds after every step, whatever happens. */
 static inline void sim_rules(const struct sim *sim, const struct espresso *before)
 {
@@ -53,11 +59,9 @@ static inline void sim_rules(const struct sim *sim, const struct espresso *befor
         CHECK(m->result.outcome != ESPRESSO_OUTCOME_NONE);
 }
 
-static inline void sim_hash(struct sim *sim, const void *bytes, size_t len)
+static inline void sim_hash(struct sim *sim, int32_t value)
 {
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < len; i++)
-        sim->trace = (sim->trace ^ at[i]) * 1099511628211ULL;
+    sim->trace = (sim->trace ^ (uint32_t)value) * 1099511628211ULL;
 }
 
 static inline void sim_step(struct sim *sim)
@@ -79,10 +83,13 @@ static inline void sim_step(struct sim *sim)
         sim->result = sim->board.result;
     }
     const struct espresso_outputs *out = &sim->board.outputs;
-    int32_t seen[] = {(int32_t)sim->board.state, out->picker_steps_s, out->inserter_steps_s,
-                      out->servo_mdeg,           out->head,           sim->in.current_ma,
-                      sim->in.temperature_mc};
-    sim_hash(sim, seen, sizeof(seen));
+    sim_hash(sim, (int32_t)sim->board.state);
+    sim_hash(sim, out->picker_steps_s);
+    sim_hash(sim, out->inserter_steps_s);
+    sim_hash(sim, out->servo_mdeg);
+    sim_hash(sim, out->head);
+    sim_hash(sim, sim->in.current_ma);
+    sim_hash(sim, sim->in.temperature_mc);
 }
 
 static inline void sim_run(struct sim *sim, uint64_t ms)

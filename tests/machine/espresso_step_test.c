@@ -58,8 +58,7 @@ TEST(volume_is_estimated_without_a_meter)
         sim.order.recipe.volume_ml = cases[i].ml;
         sim.order.recipe.pre_infusion_ms = cases[i].pre_infusion_ms;
         sim.order.recipe.capsule_type = cases[i].type;
-        memset(sim.order.recipe.capsule_variant, 0, ESPRESSO_VARIANT_BYTES);
-        strcpy(sim.order.recipe.capsule_variant, cases[i].variant);
+        recipe_variant(&sim.order.recipe, cases[i].variant);
         struct espresso_result result = sim_brew(&sim);
         sim_expect(result, ESPRESSO_OUTCOME_COMPLETE, ESPRESSO_OK);
         CHECK(!result.volume_measured);
@@ -205,7 +204,7 @@ TEST(pre_flight_looks_at_slots)
     sim_run(&sim, 10);
     pre_flight_refuses(&sim, ESPRESSO_MAGAZINE_EMPTY, "accessory_instructions.capsule_slot");
     sim.order.instructions.capsule_slot = 0;
-    strcpy(sim.order.recipe.capsule_variant, "decaf");
+    recipe_variant(&sim.order.recipe, "decaf");
     pre_flight_refuses(&sim, ESPRESSO_CAPSULE_MISMATCH, "recipe.capsule_variant");
     sim.order = sim_order();
     sim.physics.carriage_loaded = true;
