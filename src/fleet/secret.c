@@ -1,7 +1,6 @@
 #include "fleet/fleet_int.h"
 
 #include <sodium.h>
-#include <string.h>
 
 enum err token_make(char ret_text[FLEET_TOKEN_BYTES], uint8_t ret_hash[TOKEN_HASH_BYTES])
 {
@@ -9,7 +8,8 @@ enum err token_make(char ret_text[FLEET_TOKEN_BYTES], uint8_t ret_hash[TOKEN_HAS
     enum err err = sys_random(bytes, sizeof(bytes));
     if (err != ERR_OK)
         return err;
-    memcpy(ret_text, "ad_", 3);
+    for (size_t i = 0; i < 3; i++)
+        ret_text[i] = "ad_"[i];
     sodium_bin2base64(ret_text + 3, FLEET_TOKEN_BYTES - 3, bytes, sizeof(bytes),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     sodium_memzero(bytes, sizeof(bytes));
