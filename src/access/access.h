@@ -35,7 +35,6 @@ enum access_permission {
     ACCESS_MACHINE_TOKEN,  /* a machine's tokens: list, make, revoke */
     ACCESS_DEVICE_SPEAK,   /* check, claim, report, hello: no role, only the device itself */
     ACCESS_COMMAND_CREATE,
-    ACCESS_COMMAND_DEADLINE, /* choose not_after and max_duration instead of the kind's own */
     ACCESS_COMMAND_READ_OWN, /* show, history, curve, list of what I ordered */
     ACCESS_COMMAND_READ,     /* the same of everybody */
     ACCESS_COMMAND_CANCEL_OWN,

@@ -17,7 +17,6 @@ static const struct right rights[ACCESS_PERMISSION_COUNT] = {
     [ACCESS_MACHINE_TOKEN] = {"machine_token",           {false, false, false, true}},
     [ACCESS_DEVICE_SPEAK] = {"device_speak",             {false, false, false, false}},
     [ACCESS_COMMAND_CREATE] = {"command_create",         {false, true,  true,  true}},
-    [ACCESS_COMMAND_DEADLINE] = {"command_deadline",     {false, false, true,  true}},
     [ACCESS_COMMAND_READ_OWN] = {"command_read_own",     {false, true,  true,  true}},
     [ACCESS_COMMAND_READ] = {"command_read",             {false, false, true,  true}},
     [ACCESS_COMMAND_CANCEL_OWN] = {"command_cancel_own", {false, true,  true,  true}},

@@ -19,7 +19,6 @@ static const struct row rows[] = {
     {ACCESS_MACHINE_TOKEN, "machine_token", "---a"},
     {ACCESS_DEVICE_SPEAK, "device_speak", "----"},
     {ACCESS_COMMAND_CREATE, "command_create", "-csa"},
-    {ACCESS_COMMAND_DEADLINE, "command_deadline", "--sa"},
     {ACCESS_COMMAND_READ_OWN, "command_read_own", "-csa"},
     {ACCESS_COMMAND_READ, "command_read", "--sa"},
     {ACCESS_COMMAND_CANCEL_OWN, "command_cancel_own", "-csa"},
