@@ -50,7 +50,7 @@ void kit_register(const struct kit_test *test);
 #define TEST_KEEPS(test) KIT_TEST(test, true)
 
 /* True, or the test ends here. */
-#define CHECK(fact) kit_check((fact), #fact, __FILE__, __LINE__)
+#define CHECK(fact) ((fact) ? (void)0 : kit_not_true(#fact, __FILE__, __LINE__))
 /* Whole numbers, enums and bools of at most 64 bits; shows both values.  Not for fractions:
  * CHECK_NEAR. */
 #define CHECK_EQ(a, b) kit_check_eq((intmax_t)(a), (intmax_t)(b), #a " == " #b, __FILE__, __LINE__)
@@ -69,7 +69,7 @@ void kit_register(const struct kit_test *test);
  * format. */
 #define NOTE(...) kit_note(__VA_ARGS__)
 
-void kit_check(bool fact, const char *what, const char *file, int line);
+__attribute__((noreturn)) void kit_not_true(const char *what, const char *file, int line);
 void kit_check_eq(intmax_t a, intmax_t b, const char *what, const char *file, int line);
 void kit_check_err(enum err got, enum err expected, const char *what, const char *file, int line);
 void kit_check_str(const char *a, const char *b, const char *what, const char *file, int line);
