@@ -1,0 +1,158 @@
+/* The room: made, stopped, destroyed; what the rooms below tell it. */
+#include "web/front_int.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+static void on_stop(void *cookie)
+{
+    struct web *web = cookie;
+    web->stopping = true;
+    web_parking_answer_all(web);
+    web_hub_stop(web->hub);
+}
+
+static void session_gone(void *cookie, enum access_via via, int64_t credential_id)
+{
+    struct web *web = cookie;
+    web_hub_session_gone(web->hub, via, credential_id);
+}
+
+static void fleet_changed(void *cookie, const struct fleet_machine *machine,
+                          enum fleet_change change)
+{
+    struct web *web = cookie;
+    if (change != FLEET_CHANGED_REMOVED)
+        web_hub_machine(web->hub, str_from(machine->machine_id));
+    if (change == FLEET_CHANGED_RECORD)
+        web_hub_records(web->hub);
+}
+
+static void device_token_gone(void *cookie, const char *machine_id, int64_t token_id)
+{
+    struct web *web = cookie;
+    (void)token_id; /* who still has a good one asks again */
+    web_parking_answer_machine(web, str_from(machine_id));
+}
+
+void web_command_changed(void *cookie, const struct queue_change *change)
+{
+    struct web *web = cookie;
+    web_hub_command(web->hub, change->command);
+    web_hub_machine(web->hub, change->command->machine_id);
+    web_hub_records(web->hub);
+}
+
+void web_machine_changed(void *cookie, struct str machine_id)
+{
+    struct web *web = cookie;
+    web_hub_machine(web->hub, machine_id);
+    web_hub_records(web->hub);
+}
+
+static enum err openapi_load(struct web *web, const char *path)
+{
+    if (path == NULL || !path_exists(path))
+        return ERR_OK;
+    enum err err = file_read(path, 2 * MIB, &web->openapi);
+    if (err != ERR_OK)
+        return err;
+    uint8_t hash[crypto_generichash_BYTES_MIN];
+    char hex[2 * sizeof(hash) + 1];
+    (void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)web->openapi.at, web->openapi.len,
+                             NULL, 0);
+    hex_encode(hex, hash, sizeof(hash));
+    (void)snprintf(web->openapi_etag, sizeof(web->openapi_etag), "\"%s\"", hex);
+    return ERR_OK;
+}
+
+static enum err listen_start(struct web *web)
+{
+    struct http_options options = {
+        .listen = web->options.listen,
+        .handler = {.on_head = web_on_head, .on_request = web_on_request, .on_stop = on_stop},
+        .cookie = web,
+        .connections_max = web->options.connections_max,
+        .body_bytes_max = WEB_BODY_BYTES_MAX,
+        .filter = web->options.filter,
+        .filter_context = web->options.filter_context,
+    };
+    return http_server_create(web->loop, &options, &web->server);
+}
+
+static enum err web_init(struct web *web)
+{
+    uint8_t salt[8];
+    enum err err = sys_random_id(&web->server_id);
+    if (err == ERR_OK)
+        err = sys_random(salt, sizeof(salt));
+    if (err != ERR_OK)
+        return err;
+    memcpy(&web->request_salt, salt, sizeof(salt));
+    buf_init(&web->openapi, 2 * MIB);
+    web->empty = json_object();
+    if (web->empty == NULL)
+        return ERR_NOMEM;
+    err = web_parking_init(web);
+    if (err == ERR_OK)
+        err = web_hub_create(web, &web->hub);
+    if (err == ERR_OK)
+        err = openapi_load(web, web->options.openapi_path);
+    if (err == ERR_OK && web->options.ui_dir != NULL)
+        err = http_static_load(web->options.ui_dir, NULL, &web->files);
+    if (err != ERR_OK)
+        return err;
+    access_watch(web->access, session_gone, web);
+    fleet_watch(web->fleet, fleet_changed, web);
+    fleet_watch_tokens(web->fleet, device_token_gone, web);
+    return listen_start(web);
+}
+
+enum err web_create(const struct web_options *options, struct web **ret_web)
+{
+    struct web *web = mem_zalloc(sizeof(*web));
+    if (web == NULL)
+        return ERR_NOMEM;
+    web->options = *options;
+    web->loop = options->loop;
+    web->store = options->store;
+    web->access = options->access;
+    web->fleet = options->fleet;
+    web->queue = options->queue;
+    web->started_mono_ms = loop_now_ms(options->loop);
+    enum err err = web_init(web);
+    if (err != ERR_OK) {
+        web_destroy(web);
+        return err;
+    }
+    *ret_web = web;
+    return ERR_OK;
+}
+
+uint16_t web_port(const struct web *web)
+{
+    return http_server_port(web->server);
+}
+
+void web_stop(struct web *web, void (*done)(void *cookie), void *cookie)
+{
+    http_server_stop(web->server, done, cookie);
+}
+
+void web_destroy(struct web *web)
+{
+    if (web == NULL)
+        return;
+    http_server_destroy(web->server); /* parked requests are told that nobody is there any more */
+    access_watch(web->access, NULL, NULL);
+    fleet_watch(web->fleet, NULL, NULL);
+    fleet_watch_tokens(web->fleet, NULL, NULL);
+    web_calls_drop(web);
+    web_hub_destroy(web->hub);
+    web_parking_finish(web);
+    http_static_destroy(web->files);
+    buf_finish(&web->openapi);
+    json_decref(web->empty);
+    mem_free(web);
+}

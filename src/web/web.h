@@ -1,0 +1,62 @@
+/* web: an HTTP or WebSocket message in, one call on a room below, the answer out.
+ *
+ * Promises: every route stands in one table with the right it asks for; every answer has a request
+ * id and every refusal is a problem document with a stable code; a device speaks only for itself;
+ * what is parked is answered when the server stops; nothing here decides about a command, the rooms
+ * below do.
+ *
+ * Loop thread only. */
+#ifndef AUTOMAT_WEB_H
+#define AUTOMAT_WEB_H
+
+#include "access/access.h"
+#include "base/base.h"
+#include "fleet/fleet.h"
+#include "loop/loop.h"
+#include "loop/stream.h"
+#include "queue/queue.h"
+#include "store/store.h"
+
+struct web;
+
+struct web_options {
+    struct loop *loop;
+    struct store *store;
+    struct access *access;
+    struct fleet *fleet;
+    struct queue *queue;
+    const char *listen; /* "127.0.0.1:8000", "[::1]:0" */
+    bool open;          /* a caller without credentials is admin and speaks for every device */
+    const char *ui_dir; /* the built front end; NULL: a plain page of our own */
+    const char *openapi_path;               /* NULL: not served */
+    const char *const *cors_origins;        /* NULL-terminated, or NULL: none */
+    uint32_t connections_max;               /* 0: 20,000 */
+    uint32_t parked_max;                    /* long polls; 0: 20,000 */
+    uint32_t sockets_max;                   /* /ws; 0: 500 */
+    const struct stream_filter_ops *filter; /* TLS, or NULL */
+    void *filter_context;
+};
+
+/* Listens when it returns.  ERR_CONFLICT: the address is in use; ERR_INPUT: it is none; ERR_IO: the
+ * ui folder cannot be read.  Registers as the watcher of access and fleet. */
+MUST_USE enum err web_create(const struct web_options *options, struct web **ret_web);
+uint16_t web_port(const struct web *web);
+/* Stop accepting, answer what is parked, let answers on their way leave (the store must still run),
+ * then call `done` once. */
+void web_stop(struct web *web, void (*done)(void *cookie), void *cookie);
+/* After done of web_stop, or at any time, which drops everybody.  NULL does nothing. */
+void web_destroy(struct web *web);
+
+/* queue_options.changed and .machine_changed with the web as listener. */
+void web_command_changed(void *web, const struct queue_change *change);
+void web_machine_changed(void *web, struct str machine_id);
+
+/* The rows of the route table, for the tests: false when there is no such row. */
+struct web_route_row {
+    const char *method, *pattern;
+    enum access_permission permission;
+    bool device; /* a device's own call */
+};
+bool web_route_row(size_t index, struct web_route_row *ret_row);
+
+#endif
