@@ -86,8 +86,8 @@ static const char *const tamper_sql[TAMPER_COUNT] = {
     [TAMPER_HASH] = "UPDATE audit SET hash = zeroblob(32) WHERE audit_id = 5",
     [TAMPER_PREV] = "UPDATE audit SET prev_hash = zeroblob(32) WHERE audit_id = 5",
     [TAMPER_DELETE_TAIL_HEAD] = "UPDATE audit_head SET entries = 4",
-    [TAMPER_INSERT] = "INSERT INTO audit SELECT 11, at, actor, action, subject, NULL, NULL, "
-                      "prev_hash, hash FROM audit LIMIT 1",
+    [TAMPER_INSERT] = ("INSERT INTO audit SELECT 11, at, actor, action, subject, NULL, NULL, "
+                       "prev_hash, hash FROM audit LIMIT 1"),
     [TAMPER_NULL] = "UPDATE audit SET detail = NULL WHERE audit_id = 5",
     [TAMPER_HEAD_GONE] = "DELETE FROM audit_head",
     [TAMPER_BELOW] = "UPDATE audit SET audit_id = -5 WHERE audit_id = 5",
