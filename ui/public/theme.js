@@ -3,7 +3,7 @@
   try {
     var theme = localStorage.getItem("automat.theme");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-  } catch (_) {
+  } catch {
     /* storage refused: the system's preference stands */
   }
 })();

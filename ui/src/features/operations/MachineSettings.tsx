@@ -1,0 +1,172 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Button } from "../../design/Button";
+import { TextArea } from "../../design/Field";
+import { Secret } from "../../design/Secret";
+import { ErrorState, ProblemNote, Section } from "../../design/States";
+import { TimeAgo } from "../../design/Time";
+import { t } from "../../i18n";
+import { call } from "../../lib/api";
+import { learnMachine, queryClient, tokensQuery } from "../../lib/queries";
+import type { JsonObject, Machine } from "../../lib/types";
+import { blockMachine, useAction } from "./actions";
+
+/** What staff look up or change rarely: facts, configuration, credentials. */
+export function MachineSettings({ machine, staff, admin }: { machine: Machine; staff: boolean; admin: boolean }) {
+  return (
+    <>
+      <Section title={t.machine.facts}>
+        <dl className="grid gap-x-8 gap-y-2 sm:grid-cols-[max-content_minmax(0,1fr)]">
+          <Fact label={t.machine.fact.machine_id}>{machine.machine_id}</Fact>
+          <Fact label={t.machine.fact.kind}>{t.kindName(machine.kind)}</Fact>
+          <Fact label={t.machine.fact.firmware}>{machine.firmware ?? t.common.none}</Fact>
+          <Fact label={t.machine.fact.boot_id}>{machine.boot_id ?? t.common.none}</Fact>
+          <Fact label={t.machine.fact.journal_id}>{machine.journal_id ?? t.common.none}</Fact>
+          <Fact label={t.machine.fact.created_at}>
+            <TimeAgo at={machine.created_at} />
+          </Fact>
+          <Fact label={t.machine.fact.failures}>{machine.failures_in_row}</Fact>
+        </dl>
+      </Section>
+      {staff && <Configuration machine={machine} />}
+      {admin && <Tokens machine={machine} />}
+    </>
+  );
+}
+
+function Fact({ label, children }: { label: string; children: React.ReactNode }) {
+  return (
+    <>
+      <dt className="text-espresso-soft">{label}</dt>
+      <dd className="mb-1 break-all sm:mb-0">{children}</dd>
+    </>
+  );
+}
+
+function Configuration({ machine }: { machine: Machine }) {
+  const current = JSON.stringify(machine.config ?? {}, null, 2);
+  const [text, setText] = useState<string | null>(null);
+  const save = useAction(
+    async (config: JsonObject) => {
+      const answer = await call<Machine | { machine: Machine } | undefined>(
+        "PUT",
+        `/api/machines/${encodeURIComponent(machine.machine_id)}/config`,
+        { body: config },
+      );
+      if (answer && "machine_id" in answer) learnMachine(queryClient, answer);
+      else if (answer && "machine" in answer) learnMachine(queryClient, answer.machine);
+      else await queryClient.invalidateQueries({ queryKey: ["machine", machine.machine_id] });
+    },
+    () => {
+      setText(null);
+      return t.machine.configSaved;
+    },
+    true,
+  );
+  const parsed = text === null ? null : parseConfig(text);
+  return (
+    <Section title={t.machine.config}>
+      <TextArea
+        label={t.machine.config}
+        hint={t.machine.configNote}
+        rows={Math.min(16, Math.max(4, current.split("\n").length))}
+        spellCheck={false}
+        value={text ?? current}
+        onText={setText}
+        fault={typeof parsed === "string" ? t.machine.configBad(parsed) : undefined}
+      />
+      {save.error && <ProblemNote error={save.error} />}
+      {text !== null && text !== current && (
+        <div className="flex flex-wrap gap-3">
+          <Button
+            tone="primary"
+            busy={save.isPending}
+            why={typeof parsed === "string" ? t.why.fields(t.machine.config.toLowerCase()) : undefined}
+            onClick={() => {
+              if (parsed && typeof parsed !== "string") save.mutate(parsed);
+            }}
+          >
+            {t.common.save}
+          </Button>
+          <Button onClick={() => setText(null)}>{t.common.cancel}</Button>
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function parseConfig(text: string): JsonObject | string {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return value !== null && typeof value === "object" && !Array.isArray(value) ? (value as JsonObject) : "{ … }";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function Tokens({ machine }: { machine: Machine }) {
+  const id = machine.machine_id;
+  const tokens = useQuery(tokensQuery(id));
+  const path = `/api/machines/${encodeURIComponent(id)}/tokens`;
+  const refresh = () => queryClient.invalidateQueries({ queryKey: tokensQuery(id).queryKey });
+  const make = useAction(async () => {
+    const made = await call<{ token_id: number; token: string }>("POST", path, { body: {} });
+    await refresh();
+    return made;
+  });
+  const revoke = useAction(
+    async (tokenId: number | string) => {
+      await call("DELETE", `${path}/${encodeURIComponent(tokenId)}`);
+      await refresh();
+    },
+    () => t.machine.tokenRevoked,
+  );
+  const block = useAction(blockMachine);
+  return (
+    <Section title={t.machine.tokens}>
+      <p className="max-w-[60ch] text-espresso-soft">{t.machine.tokensNote}</p>
+      {make.data && <Secret label={t.account.tokenMade} value={make.data.token} note={t.machine.tokenOnce} />}
+      {tokens.isError && (
+        <ErrorState what={t.machine.tokens} error={tokens.error} onRetry={() => void tokens.refetch()} />
+      )}
+      {tokens.data?.length === 0 && <p>{t.machine.tokensNone}</p>}
+      <ul className="flex flex-col">
+        {tokens.data?.map((token) => (
+          <li key={token.token_id} className="flex flex-wrap items-center gap-x-4 border-b border-hairline py-1">
+            <span className="grow">
+              #{token.token_id}{" "}
+              <span className="text-espresso-soft">
+                <TimeAgo at={token.created_at} />
+                {" · "}
+                {token.last_used_at ? (
+                  <>
+                    {t.machine.tokenUsed("")} <TimeAgo at={token.last_used_at} />
+                  </>
+                ) : (
+                  t.machine.tokenUsed(t.common.never)
+                )}
+              </span>
+            </span>
+            <Button
+              tone="quiet"
+              aria-label={`${t.machine.tokenRevoke} #${token.token_id}`}
+              onClick={() => revoke.mutate(token.token_id)}
+            >
+              {t.machine.tokenRevoke}
+            </Button>
+          </li>
+        ))}
+      </ul>
+      <div className="flex flex-wrap gap-3">
+        <Button busy={make.isPending} onClick={() => make.mutate(undefined)}>
+          {t.machine.tokenMake}
+        </Button>
+        {machine.admission === "admitted" && (
+          <Button tone="stop" busy={block.isPending} onClick={() => block.mutate(id)}>
+            {t.machine.block}
+          </Button>
+        )}
+      </div>
+    </Section>
+  );
+}

@@ -1,0 +1,35 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Button } from "../../design/Button";
+import { t } from "../../i18n";
+import { kindsQuery } from "../../lib/queries";
+import { useRights } from "../../lib/session";
+import { useNow } from "../../lib/time";
+import type { Machine } from "../../lib/types";
+import { BrewDialog } from "./brew/BrewDialog";
+import { whyNotOrder } from "./brew/whyNot";
+import { nameOf } from "./condition";
+
+/** Opens the form of what this machine can be asked for. */
+export function OrderButton({ machine, tone = "primary" }: { machine: Machine; tone?: "primary" | "plain" }) {
+  const { data: kinds } = useQuery(kindsQuery);
+  const rights = useRights();
+  const now = useNow();
+  const [open, setOpen] = useState(false);
+  const command = kinds?.find((kind) => kind.kind === machine.kind)?.commands[0]?.command ?? "brew";
+  const word = t.commandWord(command);
+  return (
+    <>
+      <Button
+        tone={tone}
+        why={whyNotOrder(machine, rights, now)}
+        aria-haspopup="dialog"
+        aria-label={`${word}, ${nameOf(machine)}`}
+        onClick={() => setOpen(true)}
+      >
+        {word}
+      </Button>
+      {open && <BrewDialog machine={machine} commandName={command} onClose={() => setOpen(false)} />}
+    </>
+  );
+}
