@@ -140,6 +140,7 @@ TEST(a_dry_pump_is_stopped)
     struct espresso_result result = sim_finish(&sim);
     sim_expect(result, ESPRESSO_OUTCOME_FAILED, ESPRESSO_PUMP_TIMEOUT);
     CHECK(result.volume_ul < 10000 && result.volume_measured && result.poured);
+    CHECK(result.brew_ms < 20000); /* long before the pump's own limit */
     CHECK_EQ(sim.physics.pump_starts, 1);
 }
 
