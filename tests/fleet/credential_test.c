@@ -200,7 +200,14 @@ TEST(the_waiting_room_is_bounded_and_empties)
     CHECK_ERR(kit_announce(&kit, "m100", OWN), ERR_FULL);
     CHECK_OK(kit_announce(&kit, "m0", "00000000000000000000000000000000"));
     CHECK_OK(kit_admission(&kit, "m1", FLEET_ADMITTED));
-    CHECK_OK(kit_announce(&kit, "m100", OWN));
+    /* two at once for one place */
+    CHECK_OK(fleet_announce(kit.fleet, kit_by(&kit), STR("m100"), STR("espresso"), STR(OWN),
+                            kit_machine_done, &kit));
+    CHECK_OK(fleet_announce(kit.fleet, kit_by(&kit), STR("m101"), STR("espresso"), STR(OTHER),
+                            kit_machine_done, &kit));
+    (void)store_step(kit.store, 0);
+    CHECK_ERR(kit.err, ERR_FULL);
+    CHECK(kit_find(&kit, "m100") != NULL && kit_find(&kit, "m101") == NULL);
     CHECK_ERR(kit_announce(&kit, "m101", OTHER), ERR_FULL);
     /* a day without a word, but for one of them */
     kit.now_ms += 23 * HOUR;
