@@ -204,6 +204,8 @@ static void calm_down(struct world *world, void *data)
     (void)data;
     world_trace(world, "calm");
     world->calm = true;
+    if (world->server.up && world->server.disk_ailing)
+        server_crash(world); /* a power cut that was planned may have begun already */
     world_disk_heal(world);
     if (!world->server.up && !server_start(world))
         world_breach(world, "the server does not start again");
@@ -271,7 +273,7 @@ static void finish(struct world *world)
 bool world_run(struct world *world, const struct world_options *options)
 {
     memset(world, 0, sizeof(*world));
-    log_init((enum log_level)(LOG_ERROR + 1), true); /* failing disks are the point here */
+    log_init(world->options.trace ? LOG_ERROR : (enum log_level)(LOG_ERROR + 1), true); /* failing disks are the point here */
     world->options = *options;
     if (world->options.storm_ms == 0)
         world->options.storm_ms = 240000;
