@@ -38,14 +38,15 @@ struct http_options {
     void *cookie; /* for the handler */
 
     /* 0 means the value in brackets */
-    uint32_t connections_max;   /* [20,000] more get 503 and Retry-After */
-    uint32_t per_address_max;   /* [no limit] connections from one IPv4 address or IPv6 /64 */
-    uint64_t body_bytes_max;    /* [1 MiB] where the handler sets none */
-    uint32_t head_timeout_ms;   /* [10,000] from its first byte, TLS handshake included */
-    uint32_t body_timeout_ms;   /* [30,000] plus its length at 8 KiB/s */
-    uint32_t idle_timeout_ms;   /* [75,000] between requests */
-    uint32_t write_timeout_ms;  /* [30,000] without any progress of a peer that does not read */
-    uint32_t stop_timeout_ms;   /* [5,000] */
+    uint32_t connections_max;  /* [20,000] more get 503 and Retry-After */
+    uint32_t per_address_max;  /* [no limit] connections from one IPv4 address or IPv6 /64 */
+    uint64_t body_bytes_max;   /* [1 MiB] where the handler sets none */
+    uint32_t head_timeout_ms;  /* [10,000] from its first byte, TLS handshake included */
+    uint32_t body_timeout_ms;  /* [30,000] plus its length at rate_bytes_s */
+    uint32_t idle_timeout_ms;  /* [75,000] between requests */
+    uint32_t write_timeout_ms; /* [30,000] plus what waits at rate_bytes_s, to a peer not reading */
+    uint32_t rate_bytes_s;     /* [8 KiB] the slowest peer we wait for */
+    uint32_t stop_timeout_ms;  /* [5,000] */
     uint32_t stream_queued_max; /* [256 KiB] bytes a streamed answer may hold back */
 
     /* TLS: tls_filter_ops and a struct tls_context.  NULL: plain. */

@@ -31,7 +31,6 @@
 #define HTTP_ANSWER_HEAD_MAX (8 * KIB)
 #define HTTP_SCRATCH_BYTES   (24 * KIB) /* an answer's head, and a small body behind it */
 #define HTTP_RECORD_BYTES    (16 * KIB) /* what is encrypted at once */
-#define HTTP_RATE_BYTES_S    (8 * KIB)  /* the slowest peer we wait for */
 #define HTTP_LINGER_MS       2000
 #define HTTP_ACCEPTS_A_TURN  64
 #define HTTP_REFUSALS_MAX    256 /* connections over the limit that are told so at one time */
@@ -259,6 +258,12 @@ MUST_USE enum err http_peers_init(struct http_peers *peers, uint32_t connections
 void http_peers_finish(struct http_peers *peers);
 /* False: this address has `max` already. */
 bool http_peers_add(struct http_peers *peers, struct http_conn *conn, uint32_t max);
+
+/* How long the slowest peer that we wait for takes for so many bytes. */
+static inline int64_t http_rate_ms(const struct http_conn *conn, uint64_t bytes)
+{
+    return (int64_t)(bytes * 1000 / conn->server->options.rate_bytes_s);
+}
 
 static inline int64_t http_now_ms(const struct http_conn *conn)
 {

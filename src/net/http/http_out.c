@@ -31,7 +31,7 @@ void http_out_deadline(struct http_conn *conn)
     if (conn->filter != NULL)
         waits += conn->server->options.filter->wire(conn->filter).len;
     http_deadline_set(conn, http_now_ms(conn) + conn->server->options.write_timeout_ms +
-                                (int64_t)(waits * 1000 / HTTP_RATE_BYTES_S));
+                                http_rate_ms(conn, waits));
 }
 
 static void piece_free(struct http_piece *piece)

@@ -68,7 +68,7 @@ static void body_begin(struct http_conn *conn, const struct http_head *head)
     }
     conn->begun_ms = http_now_ms(conn);
     http_deadline_set(conn, conn->begun_ms + server->options.body_timeout_ms +
-                                (int64_t)(req->content_length * 1000 / HTTP_RATE_BYTES_S));
+                                http_rate_ms(conn, req->content_length));
 }
 
 /* True: something was used up, or the state has changed. */
@@ -147,7 +147,7 @@ static bool consume_chunks(struct http_conn *conn, struct input *input)
     }
     input->len = conn->head_bytes + conn->body_bytes;
     http_deadline_set(conn, conn->begun_ms + conn->server->options.body_timeout_ms +
-                                (int64_t)(conn->body_bytes * 1000 / HTTP_RATE_BYTES_S));
+                                http_rate_ms(conn, conn->body_bytes));
     return false;
 }
 

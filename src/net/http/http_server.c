@@ -12,7 +12,7 @@ static void options_fill(struct http_options *options)
         {&options->connections_max, 20000},       {&options->head_timeout_ms, 10000},
         {&options->body_timeout_ms, 30000},       {&options->idle_timeout_ms, 75000},
         {&options->write_timeout_ms, 30000},      {&options->stop_timeout_ms, 5000},
-        {&options->stream_queued_max, 256 * KIB},
+        {&options->stream_queued_max, 256 * KIB}, {&options->rate_bytes_s, 8 * KIB},
     };
     for (size_t i = 0; i < ARRAY_COUNT(presets); i++) {
         if (*presets[i].value == 0)
@@ -50,7 +50,9 @@ enum err http_server_create(struct loop *loop, const struct http_options *option
     server->date_s = -1;
     link_init(&server->conns);
     link_init(&server->ready);
-    enum err err = http_peers_init(&server->peers, server->options.connections_max);
+    enum err err = ERR_OK;
+    if (options->per_address_max != 0)
+        err = http_peers_init(&server->peers, server->options.connections_max);
     if (err == ERR_OK)
         err = http_deadline_init(server);
     if (err == ERR_OK)
