@@ -43,8 +43,10 @@ static inline void dialogue_turn(struct dialogue *dialogue, int client_fd)
     uv_loop_t *uv = loop_uv(dialogue->loop);
     struct pollfd fds[2] = {{.fd = uv_backend_fd(uv), .events = POLLIN},
                             {.fd = client_fd, .events = POLLIN}};
+    /* The first turn may already bring what the caller waits for: so a short wait only. */
     loop_turn(dialogue->loop);
-    poll(fds, client_fd >= 0 ? 2 : 1, uv_backend_timeout(uv));
+    int wait_ms = uv_backend_timeout(uv);
+    poll(fds, client_fd >= 0 ? 2 : 1, wait_ms < 0 || wait_ms > 5 ? 5 : wait_ms);
     loop_turn(dialogue->loop);
     CHECK(!dialogue->impatient);
 }
