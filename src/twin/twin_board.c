@@ -1,0 +1,213 @@
+/* The board: wires to the physics, a link over HTTP, flash, and power that can go. */
+#include "twin/twin_int.h"
+
+#define POWER_OFF_MS 1000 /* of the board's clock */
+
+/* ---- wires ---- */
+
+static void read_wires(void *context, struct espresso_input *ret_input)
+{
+    const struct twin *twin = context;
+    *ret_input = espresso_physics_read(&twin->physics);
+}
+
+static void drive_wires(void *context, const struct espresso_outputs *outputs)
+{
+    struct twin *twin = context;
+    if (!espresso_outputs_off(outputs))
+        twin_record_motion(twin);
+    twin->outputs = *outputs;
+}
+
+static int32_t read_water(void *context)
+{
+    const struct twin *twin = context;
+    return (int32_t)twin->physics.tank_ml;
+}
+
+/* ---- what the program is brought ---- */
+
+static int64_t hal_mono(void *context)
+{
+    const struct twin *twin = context;
+    return twin->clock_ms;
+}
+
+static enum err hal_random(void *context, void *dst, size_t len)
+{
+    (void)context;
+    return sys_random(dst, len);
+}
+
+static enum err hal_read(void *context, uint32_t offset, void *dst, size_t len)
+{
+    struct twin *twin = context;
+    return twin_flash_read(&twin->flash, offset, dst, len);
+}
+
+static enum err hal_write(void *context, uint32_t offset, const void *src, size_t len)
+{
+    struct twin *twin = context;
+    enum err err = twin_flash_write(&twin->flash, offset, src, len);
+    twin_clock_wait(twin); /* a slow disk is a slow flash: deadlines go on meanwhile */
+    return err;
+}
+
+static enum err hal_erase(void *context, uint32_t sector)
+{
+    struct twin *twin = context;
+    enum err err = twin_flash_erase(&twin->flash, sector);
+    twin_clock_wait(twin);
+    return err;
+}
+
+static enum err hal_send(void *context, const struct device_exchange *exchange)
+{
+    struct twin *twin = context;
+    const struct twin_request request = {
+        .channel = exchange->channel,
+        .post = exchange->method == DEVICE_POST,
+        .path = exchange->path,
+        .journal_id = exchange->journal_id,
+        .body = exchange->body,
+        .timeout_ms = exchange->timeout_ms,
+    };
+    enum twin_loss loss = twin_faults_draw(&twin->faults, &twin->rng);
+    if (loss == TWIN_LOSS_REQUEST)
+        return ERR_IO;
+    enum err err = twin_http_send(twin->http, &request);
+    if (err != ERR_OK)
+        return err;
+    twin->exchange[exchange->channel] = exchange->id;
+    twin->loss[exchange->channel] = loss;
+    return ERR_OK;
+}
+
+void twin_board_http_done(void *cookie, enum device_channel channel, uint32_t status,
+                          struct str body)
+{
+    struct twin *twin = cookie;
+    /* First all that happened before this answer, so that the program hears it at its time. */
+    twin_clock_run(twin);
+    uint64_t exchange_id = twin->exchange[channel];
+    twin->exchange[channel] = 0;
+    if (!twin->powered || exchange_id == 0)
+        return;
+    if (status == 0 || twin->loss[channel] == TWIN_LOSS_ANSWER)
+        device_on_link_error(&twin->device, exchange_id);
+    else
+        device_on_response(&twin->device, exchange_id, status, body);
+    twin_board_step(twin);
+    twin_clock_arm(twin);
+}
+
+/* ---- power ---- */
+
+static void wipe_journal(struct twin *twin)
+{
+    if (!twin->faults.journal_lost.on || twin->boots == 0)
+        return;
+    twin->faults.journal_lost.on = false;
+    for (uint32_t sector = 0; sector < 2; sector++) {
+        if (twin_flash_erase(&twin->flash, sector) != ERR_OK)
+            log_line(LOG_ERROR, "twin", "id", "%s", twin->id, "cannot", "%s", "wipe", NULL);
+    }
+}
+
+static enum err boot(struct twin *twin)
+{
+    const struct device_hal hal = {
+        .context = twin,
+        .mono_ms = hal_mono,
+        .random = hal_random,
+        .send = hal_send,
+        .flash = {.sector_bytes = TWIN_SECTOR_BYTES,
+                  .read = hal_read,
+                  .write = hal_write,
+                  .erase = hal_erase},
+    };
+    const struct device_espresso_wires wires = {
+        .context = twin,
+        .read = read_wires,
+        .drive = drive_wires,
+        .water_ml = read_water,
+        .provenance = "simulated",
+    };
+    wipe_journal(twin);
+    twin->boots++;
+    twin->powered = true;
+    twin->phase_told = DEVICE_PHASE_COUNT;
+    device_espresso_init(&twin->espresso, ESPRESSO_ORIGINAL_ONLY, &wires);
+    enum err err = device_init(&twin->device, &twin->options, &hal);
+    twin->due_ms = twin->clock_ms;
+    return err;
+}
+
+void twin_board_power_off(struct twin *twin)
+{
+    if (!twin->powered)
+        return;
+    twin->powered = false;
+    twin->power_on_ms = twin->clock_ms + POWER_OFF_MS;
+    twin->due_ms = twin->power_on_ms;
+    twin->outputs = (struct espresso_outputs){0};
+    twin->device.acting = false;
+    twin_http_cancel(twin->http);
+    for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++)
+        twin->exchange[i] = 0;
+    log_line(LOG_INFO, "twin", "id", "%s", twin->id, "power", "%s", "off", NULL);
+}
+
+enum err twin_board_init(struct twin *twin)
+{
+    espresso_physics_init(&twin->physics);
+    twin->options.kind = &device_espresso_kind;
+    twin->options.kind_context = &twin->espresso;
+    twin->options.machine_id = twin->id;
+    twin->options.firmware = "automat-twin/1";
+    twin->options.capabilities = "{\"commands\":[\"brew\"],\"claims\":true,\"journal\":true,"
+                                 "\"progress\":true,\"simulated\":true}";
+    twin->options.clock_speed = twin->speed;
+    return boot(twin);
+}
+
+/* ---- faults that wait for a moment ---- */
+
+static void after_step(struct twin *twin)
+{
+    struct twin_faults *faults = &twin->faults;
+    if (twin->was_acting && !twin->device.acting) {
+        twin->physics.faults &= ~faults->physics_once;
+        faults->physics_once = 0;
+    }
+    twin->was_acting = twin->device.acting;
+    if (faults->reboot.on && twin->device.acting &&
+        str_equal(str_from(faults->reboot_at),
+                  str_from(espresso_state_name(twin->espresso.machine.state)))) {
+        faults->reboot.on = !faults->reboot.once;
+        twin_board_power_off(twin);
+    }
+}
+
+static void tell(struct twin *twin)
+{
+    if (twin->phase_told == twin->device.phase)
+        return;
+    twin->phase_told = twin->device.phase;
+    log_line(LOG_DEBUG, "twin", "id", "%s", twin->id, "phase", "%s",
+             device_phase_name(twin->device.phase), NULL);
+}
+
+void twin_board_step(struct twin *twin)
+{
+    if (!twin->powered) {
+        if (twin->clock_ms < twin->power_on_ms)
+            return;
+        enum err err = boot(twin);
+        ASSERT(err == ERR_OK); /* the same options were good at the first boot */
+    }
+    uint32_t wait_ms = device_step(&twin->device);
+    twin->due_ms = twin->clock_ms + wait_ms;
+    tell(twin);
+    after_step(twin);
+}
