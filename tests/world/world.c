@@ -121,7 +121,7 @@ static void crash_event(struct world *world, void *data)
     if (world->calm)
         return;
     if (world->server.up && rng_chance(&world->rng, 0.5)) { /* in the middle of a commit */
-        world->server.disk_ailing = true;
+        world->server.disk_ailing = world->server.power_going = true;
         store_fault_fail_after(world->server.disk, (uint64_t)world_between(world, 1, 12),
                                STORE_FAULT_POWER, true);
         world_after(world, world_between(world, 5, 3000), crash_now, NULL);
@@ -186,7 +186,9 @@ static void disk_event(struct world *world, void *data)
         world_disk_heal(world);
         return;
     }
-    if (rng_chance(&world->rng, 0.5)) {
+    if (world->server.power_going) {
+        /* the disk is about to lose its power: nothing else can happen to it before */
+    } else if (rng_chance(&world->rng, 0.5)) {
         static const enum store_fault faults[] = {STORE_FAULT_FULL, STORE_FAULT_WRITE, STORE_FAULT_SYNC};
         world_trace(world, "disk begins to fail");
         world->server.disk_ailing = true;
@@ -204,7 +206,7 @@ static void calm_down(struct world *world, void *data)
     (void)data;
     world_trace(world, "calm");
     world->calm = true;
-    if (world->server.up && world->server.disk_ailing)
+    if (world->server.up && world->server.power_going)
         server_crash(world); /* a power cut that was planned may have begun already */
     world_disk_heal(world);
     if (!world->server.up && !server_start(world))

@@ -87,6 +87,7 @@ struct server {
     int64_t wall_jump_ms;                 /* the host's wall clock is wrong by so much */
     int64_t saved_mono_ms, saved_time_ms; /* what the program keeps beside its database */
     bool step_planned;
+    bool power_going; /* a power cut is planned or has begun; only a crash ends it */
     bool disk_ailing; /* a fault is set: opening may fail */
     struct call *calls;
     char token[WORLD_MACHINES_MAX][FLEET_TOKEN_BYTES];

@@ -219,7 +219,7 @@ void server_crash(struct world *world)
     store_crash(server->store);
     take_down(world);
     store_fault_crash(server->disk); /* the power is back, and no fault is set */
-    server->disk_ailing = false;
+    server->disk_ailing = server->power_going = false;
 }
 
 void server_stop(struct world *world)
