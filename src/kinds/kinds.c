@@ -127,7 +127,7 @@ bool kinds_samples_read(const struct kinds_kind *kind, struct kinds_reader *read
     return true;
 }
 
-static json_t *names(const char *const *list)
+json_t *kinds_describe_names(const char *const *list)
 {
     json_t *array = json_array();
     for (; array != NULL && *list != NULL; list++) {
@@ -146,8 +146,7 @@ json_t *kinds_describe(const struct kinds_kind *kind)
         return NULL;
     /* *_new gives up its reference also when it fails, and refuses NULL. */
     if (json_object_set_new(about, "kind", json_string(kind->name)) != 0 ||
-        json_object_set_new(about, "steps", names(kind->steps)) != 0 ||
-        json_object_set_new(about, "columns", names(kind->columns)) != 0 ||
+        json_object_set_new(about, "steps", kinds_describe_names(kind->steps)) != 0 ||
         json_object_set_new(about, "not_after_s", json_integer(kind->queue.not_after_s)) != 0 ||
         json_object_set_new(about, "max_duration_s", json_integer(kind->queue.max_duration_s)) !=
             0) {

@@ -6,6 +6,8 @@
 
 extern const struct kinds_kind kinds_espresso;
 
+/* Both: a new reference or NULL. */
+json_t *kinds_describe_names(const char *const *list);
 json_t *kinds_describe_limit(const struct limit *limit);
 
 #endif

@@ -1,6 +1,5 @@
 #include "kinds/kinds.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,14 +151,14 @@ bool kinds_read_i64(struct kinds_reader *reader, const char *name, bool required
         return false;
     }
     double real = json_number_value(value);
-    if (json_is_real(value) && floor(real) != real) {
-        kinds_read_fault(reader, "wrong_type", name, "Here must be a whole number.");
-        return false;
-    }
     /* As a double first: a real may lie outside what an int64_t holds. */
     if (real < (double)min || real > (double)max) {
         kinds_read_fault(reader, "out_of_limits", name, "This must be from %lld to %lld.",
                          (long long)min, (long long)max);
+        return false;
+    }
+    if (json_is_real(value) && (double)(int64_t)real != real) {
+        kinds_read_fault(reader, "wrong_type", name, "Here must be a whole number.");
         return false;
     }
     *ret_value = json_is_integer(value) ? (int64_t)json_integer_value(value) : (int64_t)real;
@@ -182,7 +181,7 @@ bool kinds_read_milli(struct kinds_reader *reader, const char *name, bool requir
                          (double)min / 1000.0, (double)max / 1000.0);
         return false;
     }
-    *ret_value = (int64_t)llround(milli);
+    *ret_value = (int64_t)(milli < 0 ? milli - 0.5 : milli + 0.5);
     return true;
 }
 
@@ -195,7 +194,7 @@ void kinds_read_id128(struct kinds_reader *reader, const char *name, bool requir
         return;
     struct id128 id;
     if (id128_parse(text, &id) != ERR_OK || id128_is_zero(id))
-        kinds_read_fault(reader, "wrong_type", name, "Here must be 32 hexadecimal digits.");
+        kinds_read_fault(reader, "bad_value", name, "Here must be 32 hexadecimal digits.");
     else
         *ret_id = id;
 }

@@ -240,37 +240,44 @@ void web_parking_finish(struct web *web)
     loop_timer_destroy(web->parking.soon);
 }
 
-static void park(struct web *web, struct http_request *req, const char *request_id,
-                 struct str machine_id, struct id128 journal_id, uint16_t seconds)
+static const struct web_problem crowded = {.status = 503,
+                                           .code = "overloaded",
+                                           .detail = "Too many polls wait; ask without wait.",
+                                           .retry_after_s = 5};
+
+static void park(struct web *web, struct http_request *req, const struct web_front *front,
+                 struct id128 journal_id, uint16_t seconds)
 {
+    struct str machine_id = front->match.machine_id;
     struct web_parked *parked = NULL;
     uint32_t parked_max = web->options.parked_max != 0 ? web->options.parked_max : 20000;
-    if (web->parking.count < parked_max && !web->stopping)
-        parked = mem_alloc(sizeof(*parked) + machine_id.len + 1);
-    if (parked == NULL) {
-        answer_empty(web, req, request_id); /* the device asks again: no harm, only more work */
+    if (web->stopping) {
+        answer_empty(web, req, front->request_id);
         return;
     }
-    memset(parked, 0, sizeof(*parked));
+    if (web->parking.count < parked_max)
+        parked = mem_zalloc(sizeof(*parked) + machine_id.len + 1);
+    if (parked == NULL) {
+        web_problem_now(web, req, front, &crowded);
+        return;
+    }
     parked->wait.wake = parked_wake;
     parked->web = web;
     parked->req = req;
     parked->journal_id = journal_id;
     parked->seconds = seconds;
     parked->due_ms = web_mono_ms(web) + (int64_t)seconds * 1000;
-    memcpy(parked->request_id, request_id, sizeof(parked->request_id));
+    memcpy(parked->request_id, front->request_id, sizeof(parked->request_id));
     memcpy(parked->machine_id, machine_id.at, machine_id.len);
-    parked->machine_id[machine_id.len] = 0;
     if (queue_wait_add(web->queue, machine_id, &parked->wait) != ERR_OK) {
         mem_free(parked);
-        answer_empty(web, req, request_id);
+        web_problem_now(web, req, front, &crowded);
         return;
     }
     bucket_add(&web->parking, parked);
     web->parking.count++;
     fleet_presence_park(web->fleet, str_from(parked->machine_id), web_now_ms(web),
                         web_mono_ms(web));
-    /* `machine_id` may point into the request, which parking lets go of. */
     http_park(req, parked_gone, parked);
     if (web->parking.bucket[seconds] == parked)
         timer_adjust(web);
@@ -283,7 +290,7 @@ static bool wait_read(struct str query, uint16_t *ret_seconds)
     struct str text;
     uint64_t seconds = 0;
     if (http_query_find(query, STR("wait"), &text) == ERR_OK &&
-        (str_to_u64(text, &seconds) != ERR_OK || seconds > WEB_WAIT_S_MAX))
+        (str_to_u64(text, &seconds) != ERR_OK || seconds < 1 || seconds > WEB_WAIT_S_MAX))
         return false;
     *ret_seconds = (uint16_t)seconds;
     return true;
@@ -291,12 +298,29 @@ static bool wait_read(struct str query, uint16_t *ret_seconds)
 
 static const struct web_problem bad_wait = {.status = 400,
                                             .code = "bad_value",
-                                            .detail = "wait is a number of seconds up to 60.",
+                                            .detail = "wait is a number of seconds from 1 to 60.",
                                             .field = "wait"};
 static const struct web_problem bad_journal = {
     .status = 400, .code = "bad_request", .detail = "X-Journal-Id must be 32 hexadecimal digits."};
 static const struct web_problem foreign = {
     .status = 403, .code = "foreign_machine", .detail = "This token belongs to another machine."};
+
+static void registered(void *cookie, enum err err, const struct fleet_machine *machine)
+{
+    (void)cookie; /* nobody waits for it: the poll is answered as for a machine without commands */
+    if (err != ERR_OK && machine == NULL)
+        log_line(LOG_WARN, "register", "err", "%s", err_name(err), NULL);
+}
+
+/* --open: a machine is known from its first mention on. */
+static void open_register(struct web *web, const struct web_front *front)
+{
+    struct fleet_by by = {STR("open"), str_from(front->request_id), web_now_ms(web)};
+    enum err err = fleet_machine_ensure(web->fleet, by, front->match.machine_id, STR("espresso"),
+                                        registered, NULL);
+    if (err != ERR_OK)
+        registered(NULL, err, NULL);
+}
 
 void web_check(struct web *web, struct http_request *req, struct web_front *front)
 {
@@ -317,12 +341,8 @@ void web_check(struct web *web, struct http_request *req, struct web_front *fron
         web_problem_now(web, req, front, &bad_journal);
         return;
     }
-    if (front->caller.open && fleet_find(web->fleet, machine_id) == NULL) {
-        struct web_call *call = web_call_begin(web, req, front);
-        if (call != NULL)
-            web_check_later(call);
-        return;
-    }
+    if (front->caller.open && fleet_find(web->fleet, machine_id) == NULL)
+        open_register(web, front);
     fleet_presence_seen(web->fleet, machine_id, web_now_ms(web), web_mono_ms(web));
     bool own = false;
     const struct queue_command *command = queue_check(web->queue, machine_id, journal_id, &own);
@@ -331,19 +351,5 @@ void web_check(struct web *web, struct http_request *req, struct web_front *fron
     else if (seconds == 0)
         answer_empty(web, req, front->request_id);
     else
-        park(web, req, front->request_id, machine_id, journal_id, seconds);
-}
-
-/* --open: the machine was made just now, so nothing can wait for it. */
-static void check_made(struct web_call *call, const struct fleet_machine *machine)
-{
-    (void)machine;
-    call->web->metrics.polls_empty++;
-    web_reply_empty(call, 204);
-}
-
-void web_check_later(struct web_call *call)
-{
-    call->quiet = true;
-    web_machine_needed(call, STR("espresso"), check_made);
+        park(web, req, front, journal_id, seconds);
 }

@@ -6,7 +6,7 @@
 /* Scripts, styles and pictures of our own only; no frame anywhere; sockets and calls to us. */
 #define PAGE_POLICY                                                                                \
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' "     \
-    "data: blob:; font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "       \
+    "data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; " \
     "form-action 'self'; frame-ancestors 'none'"
 
 const char *web_status_title(uint16_t status)
@@ -156,6 +156,7 @@ static void call_free(struct web_call *call)
     buf_finish(&call->answer);
     arena_finish(&call->scratch);
     mem_free(call);
+    web_stop_check(web);
 }
 
 void web_calls_drop(struct web *web)

@@ -15,8 +15,6 @@ void web_command_update(struct web_call *call);
 void web_command_progress(struct web_call *call);
 void web_hello(struct web_call *call);
 void web_machine_progress(struct web_call *call);
-/* Not a row: the poll for a machine that --open makes at first mention. */
-void web_check_later(struct web_call *call);
 
 /* commands */
 void web_command_create(struct web_call *call);

@@ -135,9 +135,28 @@ uint16_t web_port(const struct web *web)
     return http_server_port(web->server);
 }
 
+/* Calls whose client left are still on their way through the rooms below: wait for them, too. */
+void web_stop_check(struct web *web)
+{
+    void (*done)(void *cookie) = web->stop_done;
+    if (done == NULL || !web->server_stopped || web->calls != NULL)
+        return;
+    web->stop_done = NULL;
+    done(web->stop_cookie);
+}
+
+static void server_stopped(void *cookie)
+{
+    struct web *web = cookie;
+    web->server_stopped = true;
+    web_stop_check(web);
+}
+
 void web_stop(struct web *web, void (*done)(void *cookie), void *cookie)
 {
-    http_server_stop(web->server, done, cookie);
+    web->stop_done = done;
+    web->stop_cookie = cookie;
+    http_server_stop(web->server, server_stopped, web);
 }
 
 void web_destroy(struct web *web)
@@ -148,6 +167,7 @@ void web_destroy(struct web *web)
     access_watch(web->access, NULL, NULL);
     fleet_watch(web->fleet, NULL, NULL);
     fleet_watch_tokens(web->fleet, NULL, NULL);
+    web->stop_done = NULL;
     web_calls_drop(web);
     web_hub_destroy(web->hub);
     web_parking_finish(web);

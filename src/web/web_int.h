@@ -144,6 +144,7 @@ void web_reply_verdict(struct web_call *call, enum queue_verdict verdict);
 /* A call begins: what the request carried is copied, its body read.  NULL: it was answered. */
 struct web_call *web_call_begin(struct web *web, struct http_request *req,
                                 const struct web_front *front);
+void web_stop_check(struct web *web); /* a call ended: was it the last of a stopping server? */
 void web_calls_drop(struct web *web); /* at the end: their rooms are gone */
 /* Without a call. */
 void web_problem_now(struct web *web, struct http_request *req, const struct web_front *front,
@@ -251,7 +252,9 @@ struct web {
     int64_t started_mono_ms;
     struct web_call *calls; /* alive */
     uint32_t call_count;
-    bool stopping;
+    bool stopping, server_stopped;
+    void (*stop_done)(void *cookie);
+    void *stop_cookie;
     struct web_metrics metrics;
     json_t *empty; /* {} */
 };

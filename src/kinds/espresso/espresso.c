@@ -60,10 +60,9 @@ static json_t *describe_refusals(void)
     json_t *array = json_array();
     for (size_t i = ESPRESSO_OK + 1; array != NULL && i < ESPRESSO_CODE_COUNT; i++) {
         const struct espresso_code_row *row = &espresso_codes[i];
-        if (json_array_append_new(array,
-                                  json_pack("{s:s, s:s, s:b, s:b}", "code", row->code, "text",
-                                            row->sentence, "needs_hands", (int)row->needs_hands,
-                                            "holds", (int)row->holds)) != 0) {
+        if (json_array_append_new(array, json_pack("{s:s, s:s, s:b}", "code", row->code, "text",
+                                                   row->sentence, "needs_hands",
+                                                   (int)row->needs_hands)) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -76,11 +75,10 @@ static json_t *describe_capsules(void)
     json_t *array = json_array();
     for (size_t i = 0; array != NULL && i < espresso_capsule_count; i++) {
         const struct espresso_capsule *row = &espresso_capsules[i];
-        if (json_array_append_new(array, json_pack("{s:s, s:s, s:i, s:i}", "capsule_type",
-                                                   espresso_capsule_type_name(row->type), "variant",
-                                                   row->variant, "volume_ml", (int)row->volume_ml,
-                                                   "volume_ml_max", (int)row->volume_ml_max)) !=
-            0) {
+        if (json_array_append_new(array,
+                                  json_pack("{s:s, s:s, s:i}", "capsule_type",
+                                            espresso_capsule_type_name(row->type), "variant",
+                                            row->variant, "volume_ml", (int)row->volume_ml)) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -91,8 +89,9 @@ static json_t *describe_capsules(void)
 json_t *espresso_describe(void)
 {
     /* o steals, also when packing fails. */
-    return json_pack("{s:[{s:s, s:s, s:o}], s:o, s:o}", "commands", "command", commands[0].name,
-                     "word", commands[0].word, "limits", describe_limits(), "refusals",
+    return json_pack("{s:[{s:s, s:s, s:o, s:o}], s:o, s:o}", "commands", "command",
+                     commands[0].name, "word", commands[0].word, "limits", describe_limits(),
+                     "columns", kinds_describe_names(espresso_curve_columns), "refusals",
                      describe_refusals(), "capsules", describe_capsules());
 }
 

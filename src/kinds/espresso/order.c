@@ -211,7 +211,8 @@ static void warn_volume(const struct espresso_recipe *recipe, struct arena *scra
 /* What the reader found malformed is 400, what a named rule forbids is 422. */
 static enum err refusal_kind(const struct kinds_refusal *refusal)
 {
-    static const char *const malformed[] = {"wrong_type", "missing_field", "unknown_field"};
+    static const char *const malformed[] = {"wrong_type", "missing_field", "unknown_field",
+                                            "bad_value"};
     for (size_t i = 0; i < ARRAY_COUNT(malformed); i++) {
         if (strcmp(refusal->code, malformed[i]) == 0)
             return ERR_INPUT;

@@ -1,0 +1,375 @@
+#include "app/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum row_kind { ROW_TEXT, ROW_SWITCH, ROW_NUMBER, ROW_LIST, ROW_ADDRESS, ROW_RATE };
+
+struct row {
+    const char *name; /* flag --name, variable AUTOMAT_NAME */
+    enum row_kind kind;
+    int commands;
+    size_t offset;
+    uint32_t min, max; /* numbers */
+    const char *value; /* how help calls it; NULL: a switch */
+    const char *preset;
+    const char *help;
+    bool no_flag; /* a secret: arguments are seen by every user of the computer */
+};
+
+#define AT(field) offsetof(struct options, field)
+#define LOCAL     (OPTIONS_SERVE | OPTIONS_AUDIT | OPTIONS_BACKUP | OPTIONS_RESTORE | OPTIONS_DEMO)
+#define REMOTE    (OPTIONS_TWIN | OPTIONS_MACHINE | OPTIONS_ACCOUNT)
+
+static const struct row rows[] = {
+    {"listen", ROW_ADDRESS, OPTIONS_SERVE, AT(listen), 0, 0, "HOST:PORT", "127.0.0.1:8000",
+     "where HTTP is served; port 0 lets the kernel choose", false},
+    {"mqtt", ROW_TEXT, OPTIONS_SERVE, AT(mqtt), 0, 0, "HOST:PORT|off", "off",
+     "where MQTT is served", false},
+    {"data", ROW_TEXT, LOCAL, AT(data), 0, 0, "DIR", "data", "folder of the database", false},
+    {"demo", ROW_SWITCH, OPTIONS_SERVE, AT(demo), 0, 0, NULL, NULL,
+     "seed the demo cafe and start its twins", false},
+    {"demo-speed", ROW_NUMBER, OPTIONS_SERVE, AT(demo_speed), 1, 200, "N", "1",
+     "how much faster the demo's twins live", false},
+    {"open", ROW_SWITCH, OPTIONS_SERVE, AT(open), 0, 0, NULL, NULL,
+     "callers without credentials are admin (loopback only)", false},
+    {"ui", ROW_TEXT, OPTIONS_SERVE, AT(ui), 0, 0, "DIR", NULL, "folder of the built front end",
+     false},
+    {"docs", ROW_TEXT, OPTIONS_SERVE, AT(docs), 0, 0, "DIR", NULL, "folder with openapi.yaml",
+     false},
+    {"tls-cert", ROW_TEXT, OPTIONS_SERVE, AT(tls_cert), 0, 0, "FILE", NULL,
+     "certificate chain (PEM); with --tls-key", false},
+    {"tls-key", ROW_TEXT, OPTIONS_SERVE, AT(tls_key), 0, 0, "FILE", NULL, "its key (PEM)", false},
+    {"cors-origin", ROW_TEXT, OPTIONS_SERVE, AT(cors_origin), 0, 0, "URL[,URL...]", NULL,
+     "other origins whose pages may call", false},
+    {"admin-token", ROW_TEXT, OPTIONS_SERVE | REMOTE | OPTIONS_AUDIT, AT(admin_token), 0, 0,
+     "TOKEN", NULL, "an admin API token", true},
+    {"connections-max", ROW_NUMBER, OPTIONS_SERVE, AT(connections_max), 1, 1000000, "N", "20000",
+     "connections at once", false},
+    {"parked-max", ROW_NUMBER, OPTIONS_SERVE, AT(parked_max), 1, 1000000, "N", "20000",
+     "long polls at once", false},
+    {"rate-read", ROW_RATE, OPTIONS_SERVE, AT(rate_read), 0, 0, "BURST/PER_MINUTE", NULL,
+     "reading, a caller", false},
+    {"rate-write", ROW_RATE, OPTIONS_SERVE, AT(rate_write), 0, 0, "BURST/PER_MINUTE", NULL,
+     "changing, a caller", false},
+    {"rate-login", ROW_RATE, OPTIONS_SERVE, AT(rate_login), 0, 0, "BURST/PER_MINUTE", NULL,
+     "trying secrets, an address", false},
+    {"rate-hello", ROW_RATE, OPTIONS_SERVE, AT(rate_hello), 0, 0, "BURST/PER_MINUTE", NULL,
+     "unknown devices, an address", false},
+    {"grace", ROW_NUMBER, OPTIONS_SERVE, AT(grace_s), 1, 3600, "S", "30",
+     "silence after a command's time before it is unknown", false},
+    {"online-s", ROW_NUMBER, OPTIONS_SERVE, AT(online_s), 1, 3600, "S", "30",
+     "a machine heard of within is online", false},
+    {"group-max", ROW_NUMBER, OPTIONS_SERVE, AT(group_max), 1, 4096, "N", "256",
+     "changes in one transaction; 1 switches group commit off", false},
+    {"pending-max", ROW_NUMBER, OPTIONS_SERVE, AT(pending_max), 1, 100000, "N", "1000",
+     "commands waiting, a machine", false},
+    {"log-level", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN, AT(log_level), 0, 0, "LEVEL", "info",
+     "debug, info, warn or error", false},
+    {"log-format", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN, AT(log_format), 0, 0, "FORMAT", NULL,
+     "json or text; text on a terminal", false},
+    {"kind", ROW_TEXT, OPTIONS_TWIN | OPTIONS_MACHINE, AT(kind), 0, 0, "KIND", "espresso",
+     "machine kind", false},
+    {"id", ROW_TEXT, OPTIONS_TWIN, AT(id), 0, 0, "ID", NULL, "machine id", false},
+    {"server", ROW_TEXT, REMOTE, AT(server), 0, 0, "URL", "http://127.0.0.1:8000", "the server",
+     false},
+    {"server", ROW_TEXT, OPTIONS_AUDIT, AT(server), 0, 0, "URL", NULL,
+     "ask this server instead of reading --data", false},
+    {"token", ROW_TEXT, OPTIONS_TWIN, AT(token), 0, 0, "TOKEN", NULL, "the device's token", false},
+    {"cacert", ROW_TEXT, REMOTE, AT(cacert), 0, 0, "FILE", NULL,
+     "certificates to trust instead of the system's", false},
+    {"speed", ROW_NUMBER, OPTIONS_TWIN, AT(speed), 1, 200, "N", "1",
+     "how much faster the twin lives", false},
+    {"fault", ROW_LIST, OPTIONS_TWIN, AT(fault), 0, 0, "NAME", NULL,
+     "a fault to switch on; may be given several times", false},
+    {"journal", ROW_TEXT, OPTIONS_TWIN, AT(journal), 0, 0, "FILE", NULL,
+     "where the journal is kept; without it a reboot forgets", false},
+    {"actuations", ROW_TEXT, OPTIONS_TWIN, AT(actuations), 0, 0, "FILE", NULL,
+     "append one line for every start of an actuator", false},
+    {"poll", ROW_NUMBER, OPTIONS_TWIN, AT(poll_s), 1, 3600, "SECONDS", NULL,
+     "ask every so often instead of a long poll", false},
+    {"long-poll", ROW_SWITCH, OPTIONS_TWIN, AT(long_poll), 0, 0, NULL, NULL,
+     "wait at the server (preset)", false},
+    {"seed", ROW_NUMBER, OPTIONS_TWIN, AT(seed), 0, UINT32_MAX, "N", NULL, "of the physics' chance",
+     false},
+    {"name", ROW_TEXT, OPTIONS_MACHINE | OPTIONS_ACCOUNT, AT(name), 0, 0, "TEXT", NULL,
+     "what people call it", false},
+    {"machine-config", ROW_TEXT, OPTIONS_MACHINE, AT(machine_config), 0, 0, "JSON", NULL,
+     "its configuration", false},
+    {"role", ROW_TEXT, OPTIONS_ACCOUNT, AT(role), 0, 0, "ROLE", "staff", "customer, staff or admin",
+     false},
+    {"to", ROW_TEXT, OPTIONS_BACKUP, AT(to), 0, 0, "FILE", NULL, "the copy, which must not exist",
+     false},
+    {"from", ROW_TEXT, OPTIONS_RESTORE, AT(from), 0, 0, "FILE", NULL, "the copy", false},
+    {"config", ROW_TEXT, LOCAL | REMOTE, AT(config), 0, 0, "FILE", NULL,
+     "lines NAME = VALUE with these names", false},
+};
+
+static bool complain(char *why, size_t why_bytes, const char *name, const char *sentence)
+{
+    (void)snprintf(why, why_bytes, "--%s (AUTOMAT_*): %s", name, sentence);
+    return false;
+}
+
+static bool set_switch(bool *target, const char *value)
+{
+    static const char *const yes[] = {"1", "true", "yes", "on"};
+    static const char *const no[] = {"0", "false", "no", "off", ""};
+    for (size_t i = 0; i < ARRAY_COUNT(yes); i++) {
+        if (strcmp(value, yes[i]) == 0) {
+            *target = true;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(no); i++) {
+        if (strcmp(value, no[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *value_fault(const struct row *row, const char *value)
+{
+    char host[256];
+    uint16_t port;
+    uint32_t burst, per_minute;
+    if (row->kind == ROW_ADDRESS && !options_address(value, host, sizeof(host), &port))
+        return "this is not HOST:PORT";
+    if (row->kind == ROW_RATE && !options_rate(value, &burst, &per_minute))
+        return "this is not BURST/PER_MINUTE, two whole numbers above zero";
+    if (row->kind != ROW_SWITCH && value[0] == 0)
+        return "a value is missing";
+    return NULL;
+}
+
+static bool set_number(const struct row *row, uint32_t *target, const char *value, char *why,
+                       size_t why_bytes)
+{
+    uint64_t number;
+    if (str_to_u64(str_from(value), &number) != ERR_OK || number < row->min || number > row->max) {
+        (void)snprintf(why, why_bytes,
+                       "--%s: a whole number from %u to %u is wanted, not \"%.40s\"", row->name,
+                       row->min, row->max, value);
+        return false;
+    }
+    *target = (uint32_t)number;
+    return true;
+}
+
+/* `value` stays where it is: arguments and environment live as long as the program. */
+static bool set(struct options *options, const struct row *row, const char *value, char *why,
+                size_t why_bytes)
+{
+    char *target = (char *)options + row->offset;
+    const char *fault = value_fault(row, value);
+    if (fault != NULL)
+        return complain(why, why_bytes, row->name, fault);
+    switch (row->kind) {
+    case ROW_SWITCH:
+        return set_switch((bool *)(void *)target, value) ||
+               complain(why, why_bytes, row->name, "this is neither yes nor no");
+    case ROW_NUMBER:
+        return set_number(row, (uint32_t *)(void *)target, value, why, why_bytes);
+    case ROW_LIST:
+        if (options->fault_count == OPTIONS_FAULTS_MAX)
+            return complain(why, why_bytes, row->name, "given too often");
+        options->fault[options->fault_count++] = value;
+        return true;
+    case ROW_TEXT:
+    case ROW_ADDRESS:
+    case ROW_RATE:
+    default:
+        *(const char **)(void *)target = value;
+        return true;
+    }
+}
+
+static const struct row *row_find(struct str name, int command)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if ((command == 0 || (rows[i].commands & command) != 0) &&
+            str_equal(str_from(rows[i].name), name))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+/* "AUTOMAT_LOG_LEVEL" and "log-level" are the same name. */
+static struct str plain_name(struct str name, char storage[64])
+{
+    if (str_starts(name, STR("AUTOMAT_")))
+        name = str_slice(name, 8, name.len);
+    size_t len = name.len < 63 ? name.len : 63;
+    for (size_t i = 0; i < len; i++) {
+        char c = name.at[i];
+        storage[i] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    storage[len] = 0;
+    return (struct str){storage, len};
+}
+
+static struct str trim(struct str text)
+{
+    while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text = str_slice(text, 1, text.len);
+    while (text.len > 0 && strchr(" \t\r", text.at[text.len - 1]) != NULL)
+        text = str_slice(text, 0, text.len - 1);
+    if (text.len >= 2 && (text.at[0] == '"' || text.at[0] == '\'') &&
+        text.at[text.len - 1] == text.at[0])
+        text = str_slice(text, 1, text.len - 1);
+    return text;
+}
+
+/* What was said so far, by row: the first source that names an option wins. */
+struct said {
+    bool row[ARRAY_COUNT(rows)];
+};
+
+static bool set_once(struct options *options, struct said *said, const struct row *row,
+                     const char *value, char *why, size_t why_bytes)
+{
+    if (said->row[row - rows])
+        return true;
+    said->row[row - rows] = true;
+    return set(options, row, value, why, why_bytes);
+}
+
+static bool read_line(struct options *options, int command, struct said *said, const char *path,
+                      int line_number, struct str line, char *why, size_t why_bytes)
+{
+    line = trim(line);
+    if (line.len == 0 || line.at[0] == '#')
+        return true;
+    size_t equals = str_find(line, '=');
+    char storage[64];
+    struct str name = plain_name(trim(str_slice(line, 0, equals)), storage);
+    const struct row *row = row_find(name, 0);
+    if (equals == line.len || row == NULL) {
+        (void)snprintf(why, why_bytes, "%s:%d: there is no option \"%.*s\"", path, line_number,
+                       (int)name.len, name.at);
+        return false;
+    }
+    if ((row->commands & command) == 0)
+        return true; /* another command's: one file may serve them all */
+    const char *value = arena_strdup(&options->memory, trim(str_slice(line, equals + 1, line.len)));
+    if (value == NULL)
+        return complain(why, why_bytes, row->name, "out of memory");
+    return set_once(options, said, row, value, why, why_bytes);
+}
+
+static bool read_file(struct options *options, int command, struct said *said, const char *path,
+                      char *why, size_t why_bytes)
+{
+    struct buf file;
+    if (file_read(path, 64 * KIB, &file) != ERR_OK) {
+        (void)snprintf(why, why_bytes, "%s: cannot be read", path);
+        return false;
+    }
+    bool good = true;
+    struct str rest = buf_str(&file);
+    for (int line = 1; good && rest.len > 0; line++) {
+        size_t end = str_find(rest, '\n');
+        good =
+            read_line(options, command, said, path, line, str_slice(rest, 0, end), why, why_bytes);
+        rest = str_slice(rest, end + 1, rest.len);
+    }
+    buf_finish(&file);
+    return good;
+}
+
+static bool read_environment(struct options *options, int command, struct said *said, char *why,
+                             size_t why_bytes)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if ((rows[i].commands & command) == 0)
+            continue;
+        char name[64];
+        (void)snprintf(name, sizeof(name), "AUTOMAT_%s", rows[i].name);
+        for (char *c = name; *c != 0; c++)
+            *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        const char *value = getenv(name);
+        if (value != NULL && value[0] != 0 &&
+            !set_once(options, said, &rows[i], value, why, why_bytes))
+            return false;
+    }
+    return true;
+}
+
+static bool read_args(struct options *options, int command, struct said *said, int arg_count,
+                      char *const *args, char *why, size_t why_bytes)
+{
+    for (int i = 0; i < arg_count; i++) {
+        struct str arg = str_from(args[i]);
+        if (!str_starts(arg, STR("--"))) {
+            if (options->word_count == OPTIONS_WORDS_MAX) {
+                (void)snprintf(why, why_bytes, "\"%.60s\": one word too many", args[i]);
+                return false;
+            }
+            options->words[options->word_count++] = args[i];
+            continue;
+        }
+        size_t equals = str_find(arg, '=');
+        const struct row *row = row_find(str_slice(arg, 2, equals), command);
+        if (row == NULL || row->no_flag) {
+            (void)snprintf(why, why_bytes, "%.60s: %s", args[i],
+                           row == NULL ? "there is no such option here"
+                                       : "a secret is given by its variable only");
+            return false;
+        }
+        const char *value = equals < arg.len          ? args[i] + equals + 1
+                            : row->kind == ROW_SWITCH ? "1"
+                            : i + 1 < arg_count       ? args[++i]
+                                                      : "";
+        /* The last one counts, so that a script can put its own after what it was given. */
+        said->row[row - rows] = true;
+        if (!set(options, row, value, why, why_bytes))
+            return false;
+    }
+    return true;
+}
+
+bool options_read(struct options *options, enum options_command command, int arg_count,
+                  char *const *args, char *why, size_t why_bytes)
+{
+    *options = (struct options){0};
+    arena_init(&options->memory, 256 * KIB);
+    struct said said = {{false}};
+    if (!read_args(options, command, &said, arg_count, args, why, why_bytes) ||
+        !read_environment(options, command, &said, why, why_bytes))
+        return false;
+    if (options->config != NULL &&
+        !read_file(options, command, &said, options->config, why, why_bytes))
+        return false;
+    if (path_exists(".env") && !read_file(options, command, &said, ".env", why, why_bytes))
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if ((rows[i].commands & (int)command) != 0 && rows[i].preset != NULL &&
+            !set_once(options, &said, &rows[i], rows[i].preset, why, why_bytes))
+            return false;
+    }
+    return true;
+}
+
+void options_finish(struct options *options)
+{
+    arena_finish(&options->memory);
+}
+
+void options_help(FILE *out, enum options_command command)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        const struct row *row = &rows[i];
+        if ((row->commands & (int)command) == 0)
+            continue;
+        char left[64];
+        if (row->no_flag)
+            (void)snprintf(left, sizeof(left), "AUTOMAT_ADMIN_TOKEN=%s", row->value);
+        else
+            (void)snprintf(left, sizeof(left), "--%s %s", row->name,
+                           row->value != NULL ? row->value : "");
+        (void)fprintf(out, "  %-30s %s", left, row->help);
+        if (row->preset != NULL)
+            (void)fprintf(out, " (%s)", row->preset);
+        (void)fputc('\n', out);
+    }
+}

@@ -1,0 +1,67 @@
+/* options: what the program was told, from one table: flags, AUTOMAT_* variables, --config FILE,
+ * ./.env; the first of these that names a value wins.  Every complaint names the option. */
+#ifndef AUTOMAT_APP_OPTIONS_H
+#define AUTOMAT_APP_OPTIONS_H
+
+#include "base/base.h"
+#include "sys/sys.h"
+
+#include <stdio.h>
+
+/* Who understands an option. */
+enum options_command {
+    OPTIONS_SERVE = 1,
+    OPTIONS_TWIN = 2,
+    OPTIONS_MACHINE = 4,
+    OPTIONS_ACCOUNT = 8,
+    OPTIONS_AUDIT = 16,
+    OPTIONS_BACKUP = 32,
+    OPTIONS_RESTORE = 64,
+    OPTIONS_DEMO = 128,
+};
+
+#define OPTIONS_FAULTS_MAX 16
+#define OPTIONS_WORDS_MAX  4
+
+/* Zero or NULL: not given and without a preset.  Texts live as long as the options. */
+struct options {
+    /* serve */
+    const char *listen, *mqtt, *data, *ui, *docs, *tls_cert, *tls_key, *log_level, *log_format;
+    const char *cors_origin; /* comma list */
+    const char *admin_token;
+    const char *rate_read, *rate_write, *rate_login, *rate_hello; /* BURST/PER_MINUTE */
+    bool demo, open;
+    uint32_t demo_speed, connections_max, parked_max, grace_s, group_max, pending_max, online_s;
+    /* twin, machine, account */
+    const char *kind, *id, *server, *token, *journal, *cacert, *actuations, *name, *role,
+        *machine_config;
+    const char *fault[OPTIONS_FAULTS_MAX];
+    size_t fault_count;
+    uint32_t speed, poll_s, seed;
+    bool long_poll;
+    /* restore, backup */
+    const char *from, *to;
+    const char *config; /* the file */
+
+    const char *words[OPTIONS_WORDS_MAX]; /* what is left: "add", "espresso-2" */
+    size_t word_count;
+    struct arena memory;
+};
+
+/* `args` without the program's and the subcommand's name.  False: a sentence that names the option
+ * is in `why`, and options_finish is still due. */
+MUST_USE bool options_read(struct options *options, enum options_command command, int arg_count,
+                           char *const *args, char *why, size_t why_bytes);
+void options_finish(struct options *options);
+
+/* The rows a command understands, as help shows them. */
+void options_help(FILE *out, enum options_command command);
+
+/* "HOST:PORT", "[::1]:PORT" or "PORT"; `host` without brackets. */
+MUST_USE bool options_address(const char *text, char *host, size_t host_bytes, uint16_t *ret_port);
+/* Does this host mean only this computer? */
+bool options_loopback(const char *host);
+/* "BURST/PER_MINUTE" */
+MUST_USE bool options_rate(const char *text, uint32_t *ret_burst, uint32_t *ret_per_minute);
+
+#endif

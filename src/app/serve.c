@@ -1,0 +1,272 @@
+/* automat serve: options, then the rooms from low to high, then the loop, then down again. */
+#include "app/app.h"
+#include "app/demo.h"
+#include "app/places.h"
+#include "app/rooms.h"
+#include "net/tls/tls.h"
+#include "web/web.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define BEAT_MS      1000 /* time passes at least so often: deadlines, presence, the demo's twins */
+#define SLOW_BEAT_MS 60000 /* sessions that ran out, links, the kept time */
+
+struct serve {
+    const struct options *options;
+    struct rooms rooms;
+    struct tls_context *tls;
+    struct web *web;
+    struct demo *demo;
+    struct loop_timer *beat;
+    int64_t slow_due_ms;
+    char host[256];
+    char origin[32][128]; /* --cors-origin, taken apart */
+    const char *origins[33];
+    char ui[512], openapi[512];
+    bool stopping, stopped;
+};
+
+/* ---- what the queue tells ---- */
+
+static void beat_soon(struct serve *serve)
+{
+    /* A change may bring a deadline nearer than the next beat. */
+    if (serve->beat != NULL && !serve->stopped)
+        loop_timer_set(serve->beat, loop_now_ms(serve->rooms.loop) + 100);
+}
+
+static void command_changed(void *cookie, const struct queue_change *change)
+{
+    struct serve *serve = cookie;
+    char machine_id[ID_BYTES_MAX + 1];
+    if (str_copy(machine_id, sizeof(machine_id), change->command->machine_id) == ERR_OK)
+        log_line(LOG_DEBUG, "command", "command_id", "%llu",
+                 (unsigned long long)change->command->command_id, "machine_id", "%s", machine_id,
+                 "state", "%s", queue_state_name(change->command->state), NULL);
+    if (serve->web != NULL)
+        web_command_changed(serve->web, change);
+    beat_soon(serve);
+}
+
+static void machine_changed(void *cookie, struct str machine_id)
+{
+    struct serve *serve = cookie;
+    if (serve->web != NULL)
+        web_machine_changed(serve->web, machine_id);
+}
+
+/* ---- time ---- */
+
+static void beat(void *cookie)
+{
+    struct serve *serve = cookie;
+    struct rooms *rooms = &serve->rooms;
+    int64_t now_ms = loop_now_ms(rooms->loop), wall_ms = loop_wall_ms(rooms->loop);
+    int64_t next_ms = queue_tick(rooms->queue);
+    fleet_sweep(rooms->fleet, wall_ms, now_ms);
+    demo_beat(serve->demo, now_ms);
+    if (now_ms >= serve->slow_due_ms) {
+        serve->slow_due_ms = now_ms + SLOW_BEAT_MS;
+        access_sweep(rooms->access, wall_ms);
+        enum err err = sys_time_keep(rooms->time_path, now_ms, wall_ms);
+        if (err != ERR_OK)
+            log_line(LOG_WARN, "time_not_kept", "err", "%s", err_name(err), NULL);
+    }
+    if (next_ms > now_ms + BEAT_MS)
+        next_ms = now_ms + BEAT_MS;
+    if (next_ms <= now_ms)
+        next_ms = now_ms + 10; /* what is due is on its way to the disk */
+    loop_timer_set(serve->beat, next_ms);
+}
+
+/* ---- signals ---- */
+
+static void web_stopped(void *cookie)
+{
+    struct serve *serve = cookie;
+    serve->stopped = true;
+    loop_timer_clear(serve->beat);
+    loop_stop(serve->rooms.loop);
+}
+
+static void stop(void *cookie, int number)
+{
+    struct serve *serve = cookie;
+    if (serve->stopping)
+        return;
+    serve->stopping = true;
+    log_line(LOG_INFO, "stopping", "signal", "%d", number, NULL);
+    demo_stop(serve->demo);
+    web_stop(serve->web, web_stopped, serve);
+}
+
+static void reload(void *cookie, int number)
+{
+    struct serve *serve = cookie;
+    char why[TLS_WHY_BYTES];
+    (void)number;
+    if (serve->tls == NULL)
+        return;
+    struct tls_options files = {serve->options->tls_cert, serve->options->tls_key};
+    if (tls_context_reload(serve->tls, &files, why) == ERR_OK)
+        log_line(LOG_INFO, "certificate_read", "file", "%s", files.cert_file, NULL);
+    else
+        log_line(LOG_ERROR, "certificate_kept", "why", "%s", why, NULL);
+}
+
+/* ---- options ---- */
+
+static bool split_origins(struct serve *serve)
+{
+    struct str rest = str_from(serve->options->cors_origin);
+    size_t count = 0;
+    while (rest.len > 0) {
+        size_t comma = str_find(rest, ',');
+        struct str one = str_slice(rest, 0, comma);
+        bool good = str_starts(one, STR("http://")) || str_starts(one, STR("https://"));
+        if (!good || count == ARRAY_COUNT(serve->origin) ||
+            str_copy(serve->origin[count], sizeof(serve->origin[count]), one) != ERR_OK) {
+            app_complain("--cors-origin (AUTOMAT_CORS_ORIGIN): \"%.*s\" is not http(s)://host",
+                         STR_ARG(one));
+            return false;
+        }
+        serve->origins[count] = serve->origin[count];
+        count++;
+        rest = str_slice(rest, comma + 1, rest.len);
+    }
+    return true;
+}
+
+static bool check_options(struct serve *serve)
+{
+    const struct options *options = serve->options;
+    uint16_t port;
+    size_t token_len = options->admin_token != NULL ? strlen(options->admin_token) : 0;
+    if (options->word_count > 0)
+        app_complain("\"%.60s\": one word too many", options->words[0]);
+    else if (!options_address(options->listen, serve->host, sizeof(serve->host), &port))
+        app_complain("--listen (AUTOMAT_LISTEN): this is not HOST:PORT");
+    else if (options->open && !options_loopback(serve->host))
+        app_complain("--open (AUTOMAT_OPEN): only with a loopback address in --listen, not %s",
+                     serve->host);
+    else if ((options->tls_cert == NULL) != (options->tls_key == NULL))
+        app_complain("--tls-cert and --tls-key (AUTOMAT_TLS_*): one does not go without the other");
+    else if (options->admin_token != NULL && (token_len < 16 || token_len > 256))
+        app_complain("AUTOMAT_ADMIN_TOKEN: an admin token has 16 to 256 characters");
+    else
+        return split_origins(serve);
+    return false;
+}
+
+static bool open_tls(struct serve *serve)
+{
+    char why[TLS_WHY_BYTES] = "";
+    if (serve->options->tls_cert == NULL)
+        return true;
+    struct tls_options files = {serve->options->tls_cert, serve->options->tls_key};
+    if (tls_context_create(&files, why, &serve->tls) == ERR_OK)
+        return true;
+    app_complain("--tls-cert, --tls-key (AUTOMAT_TLS_*): %s", why);
+    return false;
+}
+
+static bool open_web(struct serve *serve)
+{
+    const struct options *options = serve->options;
+    struct web_options web = {
+        .loop = serve->rooms.loop,
+        .store = serve->rooms.store,
+        .access = serve->rooms.access,
+        .fleet = serve->rooms.fleet,
+        .queue = serve->rooms.queue,
+        .listen = options->listen,
+        .open = options->open,
+        .ui_dir = places_ui(options->ui, serve->ui, sizeof(serve->ui)),
+        .openapi_path = places_openapi(options->docs, serve->openapi, sizeof(serve->openapi)),
+        .cors_origins = serve->origins[0] != NULL ? serve->origins : NULL,
+        .connections_max = options->connections_max,
+        .parked_max = options->parked_max,
+        .filter = serve->tls != NULL ? &tls_filter_ops : NULL,
+        .filter_context = serve->tls,
+    };
+    enum err err = web_create(&web, &serve->web);
+    if (err == ERR_OK)
+        return true;
+    if (err == ERR_NOT_FOUND || err == ERR_FULL)
+        app_complain("--ui (AUTOMAT_UI): the folder \"%s\" cannot be served (%s)", web.ui_dir,
+                     err_name(err));
+    else
+        app_complain("--listen (AUTOMAT_LISTEN): %s %s", options->listen,
+                     err == ERR_CONFLICT ? "is in use by another program"
+                     : err == ERR_DENIED ? "may not be opened by this user"
+                                         : "cannot be opened");
+    return false;
+}
+
+static bool open_rooms(struct serve *serve)
+{
+    char why[512];
+    struct rooms_listener listener = {serve, command_changed, machine_changed};
+    if (rooms_open(&serve->rooms, serve->options, &listener, why, sizeof(why)))
+        return true;
+    app_complain("%s", why);
+    return false;
+}
+
+static bool start(struct serve *serve)
+{
+    struct loop *loop = serve->rooms.loop;
+    if (loop_timer_create(loop, beat, serve, &serve->beat) != ERR_OK ||
+        loop_signal(loop, SIGTERM, stop, serve) != ERR_OK ||
+        loop_signal(loop, SIGINT, stop, serve) != ERR_OK ||
+        loop_signal(loop, SIGHUP, reload, serve) != ERR_OK) {
+        app_complain("out of memory");
+        return false;
+    }
+    if (strcmp(serve->options->mqtt, "off") != 0)
+        log_line(LOG_WARN, "mqtt_off", "why", "%s", "this version has no MQTT endpoint", NULL);
+    loop_timer_set(serve->beat, loop_now_ms(loop) + 1);
+    return true;
+}
+
+/* The one line on stdout: whoever started us waits for it. */
+static void say_ready(const struct serve *serve, char *url, size_t url_bytes)
+{
+    bool six = strchr(serve->host, ':') != NULL;
+    (void)snprintf(url, url_bytes, "%s://%s%s%s:%u", serve->tls != NULL ? "https" : "http",
+                   six ? "[" : "", serve->host, six ? "]" : "", (unsigned)web_port(serve->web));
+    (void)printf("{\"event\":\"ready\",\"http\":\"%s\",\"mqtt\":null}\n", url);
+    (void)fflush(stdout);
+}
+
+static void close_all(struct serve *serve)
+{
+    demo_destroy(serve->demo);
+    rooms_close_store(&serve->rooms); /* commits what waits and answers it */
+    web_destroy(serve->web);
+    loop_timer_destroy(serve->beat);
+    rooms_close(&serve->rooms);
+    tls_context_destroy(serve->tls);
+}
+
+int app_serve(const struct options *options)
+{
+    static struct serve serve; /* large, and one a process */
+    char url[320];
+    int status = 1;
+    serve = (struct serve){.options = options};
+    if (!app_log_start(options) || !check_options(&serve))
+        return 2;
+    if (open_tls(&serve) && open_rooms(&serve) && open_web(&serve) && start(&serve)) {
+        say_ready(&serve, url, sizeof(url));
+        log_line(LOG_INFO, "ready", "http", "%s", url, "data", "%s", options->data, "ui", "%s",
+                 serve.ui[0] != 0 ? serve.ui : "plain", NULL);
+        if (options->demo)
+            serve.demo = demo_start(&serve.rooms, options, url);
+        loop_run(serve.rooms.loop);
+        status = serve.stopped ? 0 : 1;
+    }
+    close_all(&serve);
+    return status;
+}
