@@ -144,6 +144,8 @@ static void reread_rows(void *cookie, enum err err, const struct queue_command *
         if (truth->state == QUEUE_RUNNING && commands[i].state == QUEUE_PENDING)
             world_breach(world, "command %llu was granted, but the database says pending (rule 1)",
                          (unsigned long long)commands[i].command_id);
+        if (truth->state == QUEUE_HELD && commands[i].state != QUEUE_HELD)
+            truth->allowed_at_ms = world->now_ms; /* approved, and the crash came before we heard */
         truth->state = commands[i].state;
         compare(world, truth, &commands[i]);
         reread->seen++;
