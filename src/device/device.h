@@ -220,6 +220,7 @@ struct device {
     uint64_t progress_command_id; /* what the exchange under way is about; 0: the machine */
     bool progress_command_last;   /* they take turns */
     int64_t command_progress_ms, machine_progress_ms; /* not before */
+    int64_t quiet_ms;                                 /* nothing at all before: the link is bad */
     int64_t machine_change_ms;                        /* nor, for a change of step, before */
     int64_t flush_by_ms; /* the report lets the last samples go first until then */
     const char *step_sent;

@@ -3,7 +3,8 @@
 #include "device/device_int.h"
 
 #define BATCH_ROWS_MAX   50
-#define COMMAND_MS       1000 /* between batches */
+#define BATCH_ROWS       10 /* a second of a 10 Hz curve; more in a twin whose seconds are short */
+#define COMMAND_MS       1000 /* between batches when there are fewer */
 #define CHANGE_MS        250  /* between two changes of step */
 #define AFTER_FAILURE_MS 2000
 
@@ -126,11 +127,20 @@ static int64_t machine_due(const struct device *device)
     return changed ? device->machine_change_ms : device->machine_progress_ms;
 }
 
+static int64_t command_due(const struct device *device)
+{
+    uint32_t rows = BATCH_ROWS * device->options.clock_speed;
+    if (rows > BATCH_ROWS_MAX)
+        rows = BATCH_ROWS_MAX;
+    return device->sample_count >= rows ? INT64_MIN : device->command_progress_ms;
+}
+
 void device_progress(struct device *device, int64_t now)
 {
-    if (device->link[DEVICE_PROGRESS].exchange_id != 0 || !may_speak(device))
+    if (device->link[DEVICE_PROGRESS].exchange_id != 0 || !may_speak(device) ||
+        now < device->quiet_ms)
         return;
-    bool command = has_command(device) && now >= device->command_progress_ms;
+    bool command = has_command(device) && now >= command_due(device);
     bool machine = now >= machine_due(device);
     if (command && machine)
         command = !device->progress_command_last;
@@ -155,9 +165,11 @@ int64_t device_progress_wait(const struct device *device, int64_t now)
     if (!may_speak(device))
         return INT64_MAX;
     int64_t due = machine_due(device);
-    if (has_command(device) && device->command_progress_ms < due)
-        due = device->command_progress_ms;
-    return due - now;
+    if (has_command(device) && command_due(device) < due)
+        due = command_due(device);
+    if (due < device->quiet_ms)
+        due = device->quiet_ms;
+    return due > now ? due - now : 0;
 }
 
 /* ---- answers ---- */
@@ -183,8 +195,5 @@ void device_on_progress(struct device *device, uint32_t status, struct str body)
 
 void device_on_progress_error(struct device *device)
 {
-    int64_t later = device_now(device) + device_scaled(device, AFTER_FAILURE_MS);
-    device->command_progress_ms = later;
-    device->machine_progress_ms = later;
-    device->machine_change_ms = later;
+    device->quiet_ms = device_now(device) + device_scaled(device, AFTER_FAILURE_MS);
 }
