@@ -60,7 +60,8 @@ static inline void stream_close(struct stream *stream)
 struct stream_filter_ops {
     MUST_USE enum err (*create)(void *context, void **ret_filter);
     void (*destroy)(void *filter);
-    /* Bytes from the wire.  ERR_NOMEM: the connection must end. */
+    /* Bytes from the wire, borrowed until `pull` says something else than ERR_OK.  ERR_NOMEM: the
+     * connection must end. */
     MUST_USE enum err (*feed)(void *filter, const uint8_t *wire, size_t len);
     /* Plain bytes out of what was fed.  ERR_AGAIN: feed more.  ERR_CLOSED: the peer ended in order.
      * Anything else: it broke the protocol; send what `drain` has (an alert), then end. */
