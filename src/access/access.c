@@ -37,7 +37,7 @@ static enum err take_options(struct access *access, const struct access_options 
     if (preset.len != 0) {
         if (preset.len < 16 || preset.len > 256)
             return ERR_INPUT;
-        secret_hash(preset, access->preset_hash);
+        access_secret_hash(preset, access->preset_hash);
         access->preset = true;
     }
     return ERR_OK;
@@ -45,7 +45,7 @@ static enum err take_options(struct access *access, const struct access_options 
 
 static enum err make_tables(struct access *access)
 {
-    enum err err = lru_init(&access->backoff, access->options.rate_keys_max);
+    enum err err = access_lru_init(&access->backoff, access->options.rate_keys_max);
     for (int class = 0; class < ACCESS_RATE_CLASS_COUNT && err == ERR_OK; class ++) {
         struct access_rate_limit limit = access->options.rate[class];
         limit.burst = or_preset(limit.burst, rate_presets[class].burst);
@@ -82,11 +82,11 @@ void access_destroy(struct access *access)
 {
     if (access == NULL)
         return;
-    hashing_abandon(access);
+    access_hashing_abandon(access);
     while (access->ops != NULL)
-        op_free(access->ops);
-    memory_free(access);
-    lru_finish(&access->backoff);
+        access_op_free(access->ops);
+    access_memory_free(access);
+    access_lru_finish(&access->backoff);
     for (int class = 0; class < ACCESS_RATE_CLASS_COUNT; class ++)
         access_rate_destroy(access->rate[class]);
     sodium_memzero(access, sizeof(*access));
@@ -109,14 +109,14 @@ enum err access_token_find(struct access *access, struct str text, int64_t now_m
     uint8_t hash[SECRET_HASH_BYTES];
     if (text.len == 0 || text.len > 256)
         return ERR_DENIED;
-    secret_hash(text, hash);
+    access_secret_hash(text, hash);
     if (access->preset && sodium_memcmp(hash, access->preset_hash, sizeof(hash)) == 0) {
         *ret_caller = (struct access_caller){.via = ACCESS_VIA_PRESET, .role = ACCESS_ADMIN};
-        (void)op_subject(ret_caller->actor, "token", STR("preset"));
+        (void)access_op_subject(ret_caller->actor, "token", STR("preset"));
         return ERR_OK;
     }
-    struct node *node = table_first(&access->tokens_by_hash, secret_key(hash));
-    for (; node != NULL; node = table_next(node)) {
+    struct node *node = access_table_first(&access->tokens_by_hash, access_secret_key(hash));
+    for (; node != NULL; node = access_table_next(node)) {
         struct token *token = CONTAINER(node, struct token, by_hash);
         if (memcmp(token->hash, hash, sizeof(hash)) != 0)
             continue;
@@ -128,7 +128,7 @@ enum err access_token_find(struct access *access, struct str text, int64_t now_m
             .credential_id = token->shown.token_id,
         };
         memcpy(ret_caller->name, token->shown.name, sizeof(ret_caller->name));
-        (void)op_subject_id(ret_caller->actor, "token", token->shown.token_id);
+        (void)access_op_subject_id(ret_caller->actor, "token", token->shown.token_id);
         return ERR_OK;
     }
     return ERR_DENIED;
@@ -140,11 +140,11 @@ enum err access_session_find(struct access *access, struct str text, int64_t now
     uint8_t hash[SECRET_HASH_BYTES];
     if (text.len == 0 || text.len >= ACCESS_SECRET_BYTES)
         return ERR_DENIED;
-    secret_hash(text, hash);
-    struct session *session = memory_session_hashed(access, hash);
-    if (session == NULL || session_over(session, now_ms))
+    access_secret_hash(text, hash);
+    struct session *session = access_memory_session_hashed(access, hash);
+    if (session == NULL || access_session_over(session, now_ms))
         return ERR_DENIED;
     session->last_used_at_ms = now_ms;
-    session_caller(session, text, ret_caller);
+    access_session_caller(session, text, ret_caller);
     return ERR_OK;
 }

@@ -34,12 +34,12 @@ struct node {
 struct table {
     struct node *bucket[TABLE_BUCKETS];
 };
-void table_put(struct table *table, struct node *node, uint64_t key);
-void table_remove(struct table *table, struct node *node);
+void access_table_put(struct table *table, struct node *node, uint64_t key);
+void access_table_remove(struct table *table, struct node *node);
 /* The first entry with this key, then the next one with the same: keys may collide, the caller
  * compares. */
-struct node *table_first(const struct table *table, uint64_t key);
-struct node *table_next(const struct node *node);
+struct node *access_table_first(const struct table *table, uint64_t key);
+struct node *access_table_next(const struct node *node);
 
 /* ---- a bounded map from a key to two numbers; the least recently used gives way (lru.c) ---- */
 
@@ -55,28 +55,28 @@ struct lru {
     uint32_t *bucket;
     uint8_t secret[16]; /* so that nobody outside can choose keys that collide */
 };
-MUST_USE enum err lru_init(struct lru *lru, uint32_t max);
-void lru_finish(struct lru *lru);
+MUST_USE enum err access_lru_init(struct lru *lru, uint32_t max);
+void access_lru_finish(struct lru *lru);
 /* Never NULL; the slot is now the newest, and made if it was not there. */
-struct lru_slot *lru_touch(struct lru *lru, struct str key);
+struct lru_slot *access_lru_touch(struct lru *lru, struct str key);
 
 /* ---- login back-off (backoff.c) ---- */
 
 /* May this key try now?  True counts the try as a failure beforehand, so that tries at the same
  * time count too. */
-bool backoff_try(struct lru *lru, struct str key, int64_t mono_ms, int64_t *ret_retry_ms);
-void backoff_forget(struct lru *lru, struct str key); /* it was right */
-void backoff_undo(struct lru *lru, struct str key);   /* it could not be told */
+bool access_backoff_try(struct lru *lru, struct str key, int64_t mono_ms, int64_t *ret_retry_ms);
+void access_backoff_forget(struct lru *lru, struct str key); /* it was right */
+void access_backoff_undo(struct lru *lru, struct str key);   /* it could not be told */
 
 /* ---- secrets (secret.c) ---- */
 
 /* A new secret: `prefix` of 3 bytes and 256 random bits in base64url, and what is stored of it. */
-MUST_USE enum err secret_make(const char *prefix, char ret_text[ACCESS_SECRET_BYTES],
-                              uint8_t ret_hash[SECRET_HASH_BYTES]);
-void secret_hash(struct str text, uint8_t ret_hash[SECRET_HASH_BYTES]);
+MUST_USE enum err access_secret_make(const char *prefix, char ret_text[ACCESS_SECRET_BYTES],
+                                     uint8_t ret_hash[SECRET_HASH_BYTES]);
+void access_secret_hash(struct str text, uint8_t ret_hash[SECRET_HASH_BYTES]);
 /* Of a session's token, so that nothing more needs to be stored; from its hash it cannot be had. */
-void secret_csrf(struct str token, char ret_csrf[ACCESS_SECRET_BYTES]);
-uint64_t secret_key(const uint8_t hash[SECRET_HASH_BYTES]);
+void access_secret_csrf(struct str token, char ret_csrf[ACCESS_SECRET_BYTES]);
+uint64_t access_secret_key(const uint8_t hash[SECRET_HASH_BYTES]);
 
 /* ---- what memory holds ---- */
 
@@ -135,26 +135,27 @@ struct access {
 };
 
 /* memory.c: putting in and taking out; none of it fails */
-void memory_add_account(struct access *access, struct account *account);
-void memory_add_session(struct access *access, struct session *session);
-void memory_add_token(struct access *access, struct token *token);
+void access_memory_add_account(struct access *access, struct account *account);
+void access_memory_add_session(struct access *access, struct session *session);
+void access_memory_add_token(struct access *access, struct token *token);
 /* Takes it out, tells the watcher, frees it. */
-void memory_end_session(struct access *access, struct session *session);
-void memory_end_token(struct access *access, struct token *token);
+void access_memory_end_session(struct access *access, struct session *session);
+void access_memory_end_token(struct access *access, struct token *token);
 /* Everything of an account but this session (0: all). */
-void memory_end_sessions_of(struct access *access, struct account *account, int64_t keep_id);
-void memory_end_tokens_of(struct access *access, int64_t account_id);
-struct account *memory_account(const struct access *access, int64_t account_id);
-struct account *memory_account_named(const struct access *access, struct str name);
-struct session *memory_session(const struct access *access, int64_t session_id);
-struct session *memory_session_hashed(const struct access *access,
-                                      const uint8_t hash[SECRET_HASH_BYTES]);
-struct token *memory_token(const struct access *access, int64_t token_id);
-bool session_over(const struct session *session, int64_t now_ms);
-void session_caller(const struct session *session, struct str token,
-                    struct access_caller *ret_caller);
-void memory_free(struct access *access);
-void name_key_of(struct str name, char dst[ACCESS_NAME_BYTES]); /* lower case; cut when too long */
+void access_memory_end_sessions_of(struct access *access, struct account *account, int64_t keep_id);
+void access_memory_end_tokens_of(struct access *access, int64_t account_id);
+struct account *access_memory_account(const struct access *access, int64_t account_id);
+struct account *access_memory_account_named(const struct access *access, struct str name);
+struct session *access_memory_session(const struct access *access, int64_t session_id);
+struct session *access_memory_session_hashed(const struct access *access,
+                                             const uint8_t hash[SECRET_HASH_BYTES]);
+struct token *access_memory_token(const struct access *access, int64_t token_id);
+bool access_session_over(const struct session *session, int64_t now_ms);
+void access_session_caller(const struct session *session, struct str token,
+                           struct access_caller *ret_caller);
+void access_memory_free(struct access *access);
+void access_name_key_of(struct str name,
+                        char dst[ACCESS_NAME_BYTES]); /* lower case; cut when too long */
 
 /* ---- a change on its way through the store (op.c) ---- */
 
@@ -170,18 +171,19 @@ struct op {
     int64_t now_ms;
     void *cookie;
 };
-void *op_create(struct access *access, size_t bytes, struct access_by by, size_t object_bytes);
+void *access_op_create(struct access *access, size_t bytes, struct access_by by,
+                       size_t object_bytes);
 /* Copies of who does it, for what happens before there is an op; cut when too long. */
-void op_copy_by(struct access_by by, char actor[ACCESS_ACTOR_BYTES],
-                char request_id[REQUEST_ID_BYTES]);
+void access_op_copy_by(struct access_by by, char actor[ACCESS_ACTOR_BYTES],
+                       char request_id[REQUEST_ID_BYTES]);
 /* Gives it to the store.  On failure the op is gone. */
-MUST_USE enum err op_submit(struct op *op);
-void op_free(struct op *op); /* wiped */
-MUST_USE enum err op_audit(const struct op *op, struct store_db *db, const char *action,
-                           struct str subject, struct str detail);
+MUST_USE enum err access_op_submit(struct op *op);
+void access_op_free(struct op *op); /* wiped */
+MUST_USE enum err access_op_audit(const struct op *op, struct store_db *db, const char *action,
+                                  struct str subject, struct str detail);
 /* "account:alice" */
-struct str op_subject(char dst[ACCESS_ACTOR_BYTES], const char *kind, struct str name);
-struct str op_subject_id(char dst[ACCESS_ACTOR_BYTES], const char *kind, int64_t id);
+struct str access_op_subject(char dst[ACCESS_ACTOR_BYTES], const char *kind, struct str name);
+struct str access_op_subject_id(char dst[ACCESS_ACTOR_BYTES], const char *kind, int64_t id);
 
 /* A change of an account (account.c, repassword.c). */
 struct account_op {
@@ -195,7 +197,7 @@ struct account_op {
     access_account_fn *done;
 };
 
-void account_op_finish(struct account_op *op, enum err err); /* calls done, frees */
+void access_account_op_finish(struct account_op *op, enum err err); /* calls done, frees */
 
 /* ---- passwords on the pool (password.c) ---- */
 
@@ -216,12 +218,13 @@ struct hashing {
     /* On the loop; NULL access means: only free what is yours. */
     void (*then)(struct hashing *hashing);
 };
-void *hashing_create(struct access *access, size_t bytes, void (*then)(struct hashing *hashing));
+void *access_hashing_create(struct access *access, size_t bytes,
+                            void (*then)(struct hashing *hashing));
 /* ERR_FULL: too many wait.  Then it is still the caller's. */
-MUST_USE enum err hashing_start(struct hashing *hashing);
-void hashing_free(struct hashing *hashing, size_t bytes); /* wiped */
-void hashing_abandon(struct access *access);              /* at the end of the room */
-MUST_USE enum err hashing_put(char *dst, size_t *ret_len, struct str password);
+MUST_USE enum err access_hashing_start(struct hashing *hashing);
+void access_hashing_free(struct hashing *hashing, size_t bytes); /* wiped */
+void access_hashing_abandon(struct access *access);              /* at the end of the room */
+MUST_USE enum err access_hashing_put(char *dst, size_t *ret_len, struct str password);
 
 /* ---- statements (sql.c) ---- */
 
@@ -254,9 +257,10 @@ enum access_statement {
     SQL_LINK_DELETE_ACCOUNT,
     SQL_COUNT
 };
-struct store_stmt *sql(struct store_db *db, enum access_statement index);
+struct store_stmt *access_sql(struct store_db *db, enum access_statement index);
 /* Run one that gives no rows. */
-MUST_USE enum err sql_exec(struct store_db *db, struct store_stmt *stmt, int64_t *ret_changes);
+MUST_USE enum err access_sql_exec(struct store_db *db, struct store_stmt *stmt,
+                                  int64_t *ret_changes);
 
 /* load.c */
 MUST_USE enum err access_load(struct access *access, int64_t now_ms);
@@ -269,10 +273,11 @@ struct session_row {
     const char *password_hash; /* the account must still have this one, and not be disabled */
     int64_t now_ms;
 };
-MUST_USE enum err session_insert(struct store_db *db, const struct session_row *row,
-                                 int64_t *ret_id);
+MUST_USE enum err access_session_insert(struct store_db *db, const struct session_row *row,
+                                        int64_t *ret_id);
 /* After the commit: into memory, surplus out; tells the caller's callback. */
-void session_opened(struct access *access, struct session *session,
-                    const char token[ACCESS_SECRET_BYTES], access_signed_in_fn *done, void *cookie);
+void access_session_opened(struct access *access, struct session *session,
+                           const char token[ACCESS_SECRET_BYTES], access_signed_in_fn *done,
+                           void *cookie);
 
 #endif

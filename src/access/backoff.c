@@ -17,9 +17,9 @@ static int64_t delay_ms(int64_t failures)
     return delay < BACKOFF_MS_MAX ? delay : BACKOFF_MS_MAX;
 }
 
-bool backoff_try(struct lru *lru, struct str key, int64_t mono_ms, int64_t *ret_retry_ms)
+bool access_backoff_try(struct lru *lru, struct str key, int64_t mono_ms, int64_t *ret_retry_ms)
 {
-    struct lru_slot *slot = lru_touch(lru, key);
+    struct lru_slot *slot = access_lru_touch(lru, key);
     if (mono_ms < slot->value[1]) {
         *ret_retry_ms = slot->value[1] - mono_ms;
         return false;
@@ -31,16 +31,16 @@ bool backoff_try(struct lru *lru, struct str key, int64_t mono_ms, int64_t *ret_
     return true;
 }
 
-void backoff_forget(struct lru *lru, struct str key)
+void access_backoff_forget(struct lru *lru, struct str key)
 {
-    struct lru_slot *slot = lru_touch(lru, key);
+    struct lru_slot *slot = access_lru_touch(lru, key);
     slot->value[0] = 0;
     slot->value[1] = 0;
 }
 
-void backoff_undo(struct lru *lru, struct str key)
+void access_backoff_undo(struct lru *lru, struct str key)
 {
-    struct lru_slot *slot = lru_touch(lru, key);
+    struct lru_slot *slot = access_lru_touch(lru, key);
     if (slot->value[0] > 0)
         slot->value[0]--;
     slot->value[1] -= delay_ms(slot->value[0] + 1);

@@ -20,14 +20,14 @@ static enum err making_run(struct store_job *job, struct store_db *db)
     struct link_making *making = (struct link_making *)(void *)job;
     char subject[ACCESS_ACTOR_BYTES];
     char detail[64];
-    struct store_stmt *stmt = sql(db, SQL_LINK_COUNT);
+    struct store_stmt *stmt = access_sql(db, SQL_LINK_COUNT);
     store_bind_i64(stmt, 1, making->op.now_ms);
     enum err err = store_row(stmt);
     if (err != ERR_OK)
         return err;
     if (store_col_i64(stmt, 0) >= LINKS_MAX)
         return ERR_FULL;
-    stmt = sql(db, SQL_LINK_INSERT);
+    stmt = access_sql(db, SQL_LINK_INSERT);
     store_bind_blob(stmt, 1, making->hash, sizeof(making->hash));
     if (making->account_id != 0)
         store_bind_i64(stmt, 2, making->account_id);
@@ -36,13 +36,14 @@ static enum err making_run(struct store_job *job, struct store_db *db)
     store_bind_text(stmt, 3, str_from(access_role_name(making->role)));
     store_bind_i64(stmt, 4, making->op.now_ms);
     store_bind_i64(stmt, 5, making->op.now_ms + LINK_LIFE_MS);
-    err = sql_exec(db, stmt, NULL);
+    err = access_sql_exec(db, stmt, NULL);
     if (err != ERR_OK)
         return err;
     (void)snprintf(detail, sizeof(detail), "{\"account_id\":%lld,\"role\":\"%s\"}",
                    (long long)making->account_id, access_role_name(making->role));
-    return op_audit(&making->op, db, "link.create",
-                    op_subject_id(subject, "link", store_last_id(db)), str_from(detail));
+    return access_op_audit(&making->op, db, "link.create",
+                           access_op_subject_id(subject, "link", store_last_id(db)),
+                           str_from(detail));
 }
 
 static void making_done(struct store_job *job, enum err err)
@@ -50,7 +51,7 @@ static void making_done(struct store_job *job, enum err err)
     struct link_making *making = (struct link_making *)(void *)job;
     making->done(making->op.cookie, err, err == ERR_OK ? making->code : NULL);
     sodium_memzero(making->code, sizeof(making->code));
-    op_free(&making->op);
+    access_op_free(&making->op);
 }
 
 enum err access_link_create(struct access *access, struct access_by by, int64_t account_id,
@@ -58,19 +59,19 @@ enum err access_link_create(struct access *access, struct access_by by, int64_t 
                             void (*done)(void *cookie, enum err err, const char *code),
                             void *cookie)
 {
-    const struct account *account = memory_account(access, account_id);
+    const struct account *account = access_memory_account(access, account_id);
     if (account_id != 0 && account == NULL)
         return ERR_NOT_FOUND;
     if (account != NULL)
         role = account->shown.role;
     if ((unsigned)role >= ACCESS_ROLE_COUNT || role == ACCESS_GUEST)
         return ERR_INPUT;
-    struct link_making *making = op_create(access, sizeof(*making), by, 0);
+    struct link_making *making = access_op_create(access, sizeof(*making), by, 0);
     if (making == NULL)
         return ERR_NOMEM;
-    enum err err = secret_make("al_", making->code, making->hash);
+    enum err err = access_secret_make("al_", making->code, making->hash);
     if (err != ERR_OK) {
-        op_free(&making->op);
+        access_op_free(&making->op);
         return err;
     }
     making->op.job = (struct store_job){.run = making_run, .done = making_done};
@@ -78,7 +79,7 @@ enum err access_link_create(struct access *access, struct access_by by, int64_t 
     making->account_id = account_id;
     making->role = role;
     making->done = done;
-    return op_submit(&making->op);
+    return access_op_submit(&making->op);
 }
 
 /* ---- using one ---- */
@@ -94,7 +95,7 @@ struct link_using {
 
 static enum err find_link(struct link_using *use, struct store_db *db)
 {
-    struct store_stmt *stmt = sql(db, SQL_LINK_FIND);
+    struct store_stmt *stmt = access_sql(db, SQL_LINK_FIND);
     store_bind_blob(stmt, 1, use->code_hash, sizeof(use->code_hash));
     store_bind_i64(stmt, 2, use->op.now_ms);
     enum err err = store_row(stmt);
@@ -113,9 +114,9 @@ static enum err using_run(struct store_job *job, struct store_db *db)
     enum err err = find_link(use, db);
     if (err != ERR_OK)
         return err;
-    struct store_stmt *stmt = sql(db, SQL_LINK_DELETE);
+    struct store_stmt *stmt = access_sql(db, SQL_LINK_DELETE);
     store_bind_i64(stmt, 1, use->link_id);
-    err = sql_exec(db, stmt, NULL);
+    err = access_sql_exec(db, stmt, NULL);
     if (err != ERR_OK)
         return err;
     struct session_row row = {
@@ -125,13 +126,13 @@ static enum err using_run(struct store_job *job, struct store_db *db)
         .role = use->role,
         .now_ms = use->op.now_ms,
     };
-    err = session_insert(db, &row, &use->session_id);
+    err = access_session_insert(db, &row, &use->session_id);
     if (err != ERR_OK)
         return err;
     /* Who asks is known only now: whoever holds the code. */
-    (void)op_subject_id(use->op.actor, "link", use->link_id);
-    return op_audit(&use->op, db, "session.open",
-                    op_subject_id(subject, "session", use->session_id), STR_NONE);
+    (void)access_op_subject_id(use->op.actor, "link", use->link_id);
+    return access_op_audit(&use->op, db, "session.open",
+                           access_op_subject_id(subject, "session", use->session_id), STR_NONE);
 }
 
 static void using_done(struct store_job *job, enum err err)
@@ -144,14 +145,15 @@ static void using_done(struct store_job *job, enum err err)
         session->session_id = use->session_id;
         session->link_id = use->link_id;
         session->role = use->role;
-        session->account = use->account_id != 0 ? memory_account(access, use->account_id) : NULL;
+        session->account =
+            use->account_id != 0 ? access_memory_account(access, use->account_id) : NULL;
         session->created_at_ms = use->op.now_ms;
-        session_opened(access, session, use->token, use->done, use->op.cookie);
+        access_session_opened(access, session, use->token, use->done, use->op.cookie);
     } else {
         use->done(use->op.cookie, err, NULL);
     }
     sodium_memzero(use->token, sizeof(use->token));
-    op_free(&use->op);
+    access_op_free(&use->op);
 }
 
 enum err access_link_use(struct access *access, struct access_by by, struct str code,
@@ -159,18 +161,18 @@ enum err access_link_use(struct access *access, struct access_by by, struct str 
 {
     if (access->session_count >= access->options.sessions_max)
         return ERR_FULL;
-    struct link_using *use = op_create(access, sizeof(*use), by, sizeof(struct session));
+    struct link_using *use = access_op_create(access, sizeof(*use), by, sizeof(struct session));
     if (use == NULL)
         return ERR_NOMEM;
     struct session *session = use->op.object;
-    enum err err = secret_make("as_", use->token, session->hash);
+    enum err err = access_secret_make("as_", use->token, session->hash);
     if (err != ERR_OK) {
-        op_free(&use->op);
+        access_op_free(&use->op);
         return err;
     }
-    secret_hash(str_slice(code, 0, 256), use->code_hash);
+    access_secret_hash(str_slice(code, 0, 256), use->code_hash);
     use->op.job = (struct store_job){.run = using_run, .done = using_done};
     use->op.cookie = cookie;
     use->done = done;
-    return op_submit(&use->op);
+    return access_op_submit(&use->op);
 }

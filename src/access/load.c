@@ -25,8 +25,8 @@ static enum err load_account(struct access *access, struct store_stmt *stmt)
         mem_free(account);
         return ERR_IO; /* not ours: somebody else wrote into the database */
     }
-    name_key_of(name, account->name_key);
-    memory_add_account(access, account);
+    access_name_key_of(name, account->name_key);
+    access_memory_add_account(access, account);
     return ERR_OK;
 }
 
@@ -43,14 +43,14 @@ static enum err load_session(struct access *access, struct store_stmt *stmt)
     struct str hash = store_col_blob(stmt, 1);
     enum err err = access_role_parse(store_col_text(stmt, 3), &session->role);
     if (!store_col_null(stmt, 2))
-        session->account = memory_account(access, store_col_i64(stmt, 2));
+        session->account = access_memory_account(access, store_col_i64(stmt, 2));
     if (err != ERR_OK || hash.len != sizeof(session->hash) ||
         (session->account == NULL && !store_col_null(stmt, 2))) {
         mem_free(session);
         return ERR_IO;
     }
     memcpy(session->hash, hash.at, hash.len);
-    memory_add_session(access, session);
+    access_memory_add_session(access, session);
     return ERR_OK;
 }
 
@@ -72,7 +72,7 @@ static enum err load_token(struct access *access, struct store_stmt *stmt)
         return ERR_IO;
     }
     memcpy(token->hash, hash.at, hash.len);
-    memory_add_token(access, token);
+    access_memory_add_token(access, token);
     return ERR_OK;
 }
 
@@ -95,16 +95,16 @@ static enum err load_run(struct store_job *job, struct store_db *db)
     struct load *load = CONTAINER(job, struct load, job);
     struct access *access = load->access;
 
-    struct store_stmt *stmt = sql(db, SQL_SESSIONS_PURGE);
+    struct store_stmt *stmt = access_sql(db, SQL_SESSIONS_PURGE);
     store_bind_i64(stmt, 1, load->now_ms - SESSION_LIFE_MS);
     store_bind_i64(stmt, 2, load->now_ms - SESSION_IDLE_MS);
-    enum err err = sql_exec(db, stmt, NULL);
+    enum err err = access_sql_exec(db, stmt, NULL);
     if (err == ERR_OK)
-        err = each_row(access, sql(db, SQL_ACCOUNTS_ALL), load_account);
+        err = each_row(access, access_sql(db, SQL_ACCOUNTS_ALL), load_account);
     if (err == ERR_OK)
-        err = each_row(access, sql(db, SQL_SESSIONS_ALL), load_session);
+        err = each_row(access, access_sql(db, SQL_SESSIONS_ALL), load_session);
     if (err == ERR_OK)
-        err = each_row(access, sql(db, SQL_TOKENS_ALL), load_token);
+        err = each_row(access, access_sql(db, SQL_TOKENS_ALL), load_token);
     return err;
 }
 

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <sodium.h>
 
-enum err lru_init(struct lru *lru, uint32_t max)
+enum err access_lru_init(struct lru *lru, uint32_t max)
 {
     *lru = (struct lru){.max = max};
     ASSERT(max >= 1 && max <= 1u << 20);
@@ -19,11 +19,11 @@ enum err lru_init(struct lru *lru, uint32_t max)
     if (lru->slot != NULL && lru->bucket != NULL)
         err = sys_random(lru->secret, sizeof(lru->secret));
     if (err != ERR_OK)
-        lru_finish(lru);
+        access_lru_finish(lru);
     return err;
 }
 
-void lru_finish(struct lru *lru)
+void access_lru_finish(struct lru *lru)
 {
     mem_free(lru->slot);
     mem_free(lru->bucket);
@@ -63,7 +63,7 @@ static void unchain(struct lru *lru, uint32_t n)
     *at = lru->slot[n].chain;
 }
 
-struct lru_slot *lru_touch(struct lru *lru, struct str text)
+struct lru_slot *access_lru_touch(struct lru *lru, struct str text)
 {
     uint64_t key = 0;
     static_assert(crypto_shorthash_BYTES == sizeof(key) &&

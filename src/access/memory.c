@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void name_key_of(struct str name, char dst[ACCESS_NAME_BYTES])
+void access_name_key_of(struct str name, char dst[ACCESS_NAME_BYTES])
 {
     size_t len = name.len < ACCESS_NAME_BYTES - 1 ? name.len : ACCESS_NAME_BYTES - 1;
     for (size_t i = 0; i < len; i++) {
@@ -26,10 +26,10 @@ static uint64_t name_hash(const char *name_key)
     return hash;
 }
 
-void memory_add_account(struct access *access, struct account *account)
+void access_memory_add_account(struct access *access, struct account *account)
 {
-    table_put(&access->accounts_by_id, &account->by_id, (uint64_t)account->shown.account_id);
-    table_put(&access->accounts_by_name, &account->by_name, name_hash(account->name_key));
+    access_table_put(&access->accounts_by_id, &account->by_id, (uint64_t)account->shown.account_id);
+    access_table_put(&access->accounts_by_name, &account->by_name, name_hash(account->name_key));
     account->next = NULL;
     if (access->accounts_last != NULL) {
         /* Rows get their numbers in the order of the commits, and so do we. */
@@ -42,20 +42,20 @@ void memory_add_account(struct access *access, struct account *account)
     access->account_count++;
 }
 
-struct account *memory_account(const struct access *access, int64_t account_id)
+struct account *access_memory_account(const struct access *access, int64_t account_id)
 {
-    struct node *node = table_first(&access->accounts_by_id, (uint64_t)account_id);
+    struct node *node = access_table_first(&access->accounts_by_id, (uint64_t)account_id);
     return node != NULL ? CONTAINER(node, struct account, by_id) : NULL;
 }
 
-struct account *memory_account_named(const struct access *access, struct str name)
+struct account *access_memory_account_named(const struct access *access, struct str name)
 {
     char key[ACCESS_NAME_BYTES];
     if (name.len >= sizeof(key))
         return NULL;
-    name_key_of(name, key);
-    struct node *node = table_first(&access->accounts_by_name, name_hash(key));
-    for (; node != NULL; node = table_next(node)) {
+    access_name_key_of(name, key);
+    struct node *node = access_table_first(&access->accounts_by_name, name_hash(key));
+    for (; node != NULL; node = access_table_next(node)) {
         struct account *account = CONTAINER(node, struct account, by_name);
         if (strcmp(account->name_key, key) == 0)
             return account;
@@ -63,10 +63,11 @@ struct account *memory_account_named(const struct access *access, struct str nam
     return NULL;
 }
 
-void memory_add_session(struct access *access, struct session *session)
+void access_memory_add_session(struct access *access, struct session *session)
 {
-    table_put(&access->sessions_by_id, &session->by_id, (uint64_t)session->session_id);
-    table_put(&access->sessions_by_hash, &session->by_hash, secret_key(session->hash));
+    access_table_put(&access->sessions_by_id, &session->by_id, (uint64_t)session->session_id);
+    access_table_put(&access->sessions_by_hash, &session->by_hash,
+                     access_secret_key(session->hash));
     session->prev = NULL;
     session->next = access->sessions;
     if (session->next != NULL)
@@ -82,8 +83,8 @@ void memory_add_session(struct access *access, struct session *session)
 
 static void unlink_session(struct access *access, struct session *session)
 {
-    table_remove(&access->sessions_by_id, &session->by_id);
-    table_remove(&access->sessions_by_hash, &session->by_hash);
+    access_table_remove(&access->sessions_by_id, &session->by_id);
+    access_table_remove(&access->sessions_by_hash, &session->by_hash);
     if (session->prev != NULL)
         session->prev->next = session->next;
     else
@@ -106,7 +107,7 @@ static void tell_gone(struct access *access, enum access_via via, int64_t id)
         access->gone(access->gone_cookie, via, id);
 }
 
-void memory_end_session(struct access *access, struct session *session)
+void access_memory_end_session(struct access *access, struct session *session)
 {
     int64_t id = session->session_id;
     unlink_session(access, session);
@@ -114,28 +115,28 @@ void memory_end_session(struct access *access, struct session *session)
     tell_gone(access, ACCESS_VIA_SESSION, id);
 }
 
-void memory_end_sessions_of(struct access *access, struct account *account, int64_t keep_id)
+void access_memory_end_sessions_of(struct access *access, struct account *account, int64_t keep_id)
 {
     struct session *session = account->sessions;
     while (session != NULL) {
         struct session *next = session->account_next;
         if (session->session_id != keep_id)
-            memory_end_session(access, session);
+            access_memory_end_session(access, session);
         session = next;
     }
 }
 
-struct session *memory_session(const struct access *access, int64_t session_id)
+struct session *access_memory_session(const struct access *access, int64_t session_id)
 {
-    struct node *node = table_first(&access->sessions_by_id, (uint64_t)session_id);
+    struct node *node = access_table_first(&access->sessions_by_id, (uint64_t)session_id);
     return node != NULL ? CONTAINER(node, struct session, by_id) : NULL;
 }
 
-struct session *memory_session_hashed(const struct access *access,
-                                      const uint8_t hash[SECRET_HASH_BYTES])
+struct session *access_memory_session_hashed(const struct access *access,
+                                             const uint8_t hash[SECRET_HASH_BYTES])
 {
-    struct node *node = table_first(&access->sessions_by_hash, secret_key(hash));
-    for (; node != NULL; node = table_next(node)) {
+    struct node *node = access_table_first(&access->sessions_by_hash, access_secret_key(hash));
+    for (; node != NULL; node = access_table_next(node)) {
         struct session *session = CONTAINER(node, struct session, by_hash);
         if (memcmp(session->hash, hash, SECRET_HASH_BYTES) == 0)
             return session;
@@ -143,14 +144,14 @@ struct session *memory_session_hashed(const struct access *access,
     return NULL;
 }
 
-bool session_over(const struct session *session, int64_t now_ms)
+bool access_session_over(const struct session *session, int64_t now_ms)
 {
     return now_ms - session->last_used_at_ms >= SESSION_IDLE_MS ||
            now_ms - session->created_at_ms >= SESSION_LIFE_MS;
 }
 
-void session_caller(const struct session *session, struct str token,
-                    struct access_caller *ret_caller)
+void access_session_caller(const struct session *session, struct str token,
+                           struct access_caller *ret_caller)
 {
     const struct account *account = session->account;
     *ret_caller = (struct access_caller){
@@ -159,18 +160,18 @@ void session_caller(const struct session *session, struct str token,
         .account_id = account != NULL ? account->shown.account_id : 0,
         .credential_id = session->session_id,
     };
-    secret_csrf(token, ret_caller->csrf);
+    access_secret_csrf(token, ret_caller->csrf);
     if (account == NULL) {
-        (void)op_subject_id(ret_caller->actor, "link", session->link_id);
+        (void)access_op_subject_id(ret_caller->actor, "link", session->link_id);
         return;
     }
     memcpy(ret_caller->name, account->shown.name, sizeof(ret_caller->name));
-    (void)op_subject(ret_caller->actor, "account", str_from(account->shown.name));
+    (void)access_op_subject(ret_caller->actor, "account", str_from(account->shown.name));
 }
 
-void memory_add_token(struct access *access, struct token *token)
+void access_memory_add_token(struct access *access, struct token *token)
 {
-    table_put(&access->tokens_by_hash, &token->by_hash, secret_key(token->hash));
+    access_table_put(&access->tokens_by_hash, &token->by_hash, access_secret_key(token->hash));
     token->next = NULL;
     if (access->tokens_last != NULL)
         access->tokens_last->next = token;
@@ -180,7 +181,7 @@ void memory_add_token(struct access *access, struct token *token)
     access->token_count++;
 }
 
-struct token *memory_token(const struct access *access, int64_t token_id)
+struct token *access_memory_token(const struct access *access, int64_t token_id)
 {
     struct token *token = access->tokens;
     while (token != NULL && token->shown.token_id != token_id)
@@ -188,7 +189,7 @@ struct token *memory_token(const struct access *access, int64_t token_id)
     return token;
 }
 
-void memory_end_token(struct access *access, struct token *token)
+void access_memory_end_token(struct access *access, struct token *token)
 {
     int64_t id = token->shown.token_id;
     struct token *before = NULL;
@@ -200,24 +201,24 @@ void memory_end_token(struct access *access, struct token *token)
         access->tokens = token->next;
     if (access->tokens_last == token)
         access->tokens_last = before;
-    table_remove(&access->tokens_by_hash, &token->by_hash);
+    access_table_remove(&access->tokens_by_hash, &token->by_hash);
     access->token_count--;
     mem_free(token);
     tell_gone(access, ACCESS_VIA_TOKEN, id);
 }
 
-void memory_end_tokens_of(struct access *access, int64_t account_id)
+void access_memory_end_tokens_of(struct access *access, int64_t account_id)
 {
     struct token *token = access->tokens;
     while (token != NULL) {
         struct token *next = token->next;
         if (token->shown.account_id == account_id)
-            memory_end_token(access, token);
+            access_memory_end_token(access, token);
         token = next;
     }
 }
 
-void memory_free(struct access *access)
+void access_memory_free(struct access *access)
 {
     while (access->sessions != NULL) {
         struct session *session = access->sessions;

@@ -12,14 +12,15 @@ static void copy_cut(char *dst, size_t dst_bytes, struct str text)
     dst[len] = '\0';
 }
 
-void op_copy_by(struct access_by by, char actor[ACCESS_ACTOR_BYTES],
-                char request_id[REQUEST_ID_BYTES])
+void access_op_copy_by(struct access_by by, char actor[ACCESS_ACTOR_BYTES],
+                       char request_id[REQUEST_ID_BYTES])
 {
     copy_cut(actor, ACCESS_ACTOR_BYTES, by.actor);
     copy_cut(request_id, REQUEST_ID_BYTES, by.request_id);
 }
 
-void *op_create(struct access *access, size_t bytes, struct access_by by, size_t object_bytes)
+void *access_op_create(struct access *access, size_t bytes, struct access_by by,
+                       size_t object_bytes)
 {
     ASSERT(bytes >= sizeof(struct op));
     struct op *op = mem_zalloc(bytes);
@@ -31,7 +32,7 @@ void *op_create(struct access *access, size_t bytes, struct access_by by, size_t
     }
     op->access = access;
     op->now_ms = by.now_ms;
-    op_copy_by(by, op->actor, op->request_id);
+    access_op_copy_by(by, op->actor, op->request_id);
     /* Kept in a list, since a store that crashes in a test never calls back. */
     op->next = access->ops;
     if (op->next != NULL)
@@ -40,7 +41,7 @@ void *op_create(struct access *access, size_t bytes, struct access_by by, size_t
     return op;
 }
 
-void op_free(struct op *op)
+void access_op_free(struct op *op)
 {
     if (op->prev != NULL)
         op->prev->next = op->next;
@@ -52,16 +53,16 @@ void op_free(struct op *op)
     mem_free(op);
 }
 
-enum err op_submit(struct op *op)
+enum err access_op_submit(struct op *op)
 {
     enum err err = store_write(op->access->store, &op->job);
     if (err != ERR_OK)
-        op_free(op);
+        access_op_free(op);
     return err;
 }
 
-enum err op_audit(const struct op *op, struct store_db *db, const char *action, struct str subject,
-                  struct str detail)
+enum err access_op_audit(const struct op *op, struct store_db *db, const char *action,
+                         struct str subject, struct str detail)
 {
     return record_audit(db, &(struct record_entry){
                                 .at_ms = op->now_ms,
@@ -73,13 +74,13 @@ enum err op_audit(const struct op *op, struct store_db *db, const char *action, 
                             });
 }
 
-struct str op_subject(char dst[ACCESS_ACTOR_BYTES], const char *kind, struct str name)
+struct str access_op_subject(char dst[ACCESS_ACTOR_BYTES], const char *kind, struct str name)
 {
     (void)snprintf(dst, ACCESS_ACTOR_BYTES, "%s:%.*s", kind, STR_ARG(name));
     return str_from(dst);
 }
 
-struct str op_subject_id(char dst[ACCESS_ACTOR_BYTES], const char *kind, int64_t id)
+struct str access_op_subject_id(char dst[ACCESS_ACTOR_BYTES], const char *kind, int64_t id)
 {
     (void)snprintf(dst, ACCESS_ACTOR_BYTES, "%s:%lld", kind, (long long)id);
     return str_from(dst);

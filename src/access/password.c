@@ -22,7 +22,8 @@ const char *access_password_fault(struct str name, struct str password)
     return NULL;
 }
 
-void *hashing_create(struct access *access, size_t bytes, void (*then)(struct hashing *hashing))
+void *access_hashing_create(struct access *access, size_t bytes,
+                            void (*then)(struct hashing *hashing))
 {
     ASSERT(bytes >= sizeof(struct hashing));
     struct hashing *hashing = mem_zalloc(bytes);
@@ -35,13 +36,13 @@ void *hashing_create(struct access *access, size_t bytes, void (*then)(struct ha
     return hashing;
 }
 
-void hashing_free(struct hashing *hashing, size_t bytes)
+void access_hashing_free(struct hashing *hashing, size_t bytes)
 {
     sodium_memzero(hashing, bytes);
     mem_free(hashing);
 }
 
-enum err hashing_put(char *dst, size_t *ret_len, struct str password)
+enum err access_hashing_put(char *dst, size_t *ret_len, struct str password)
 {
     if (password.len > PASSWORD_BYTES_MAX)
         return ERR_INPUT;
@@ -126,7 +127,7 @@ static void start_waiting(struct access *access)
     }
 }
 
-enum err hashing_start(struct hashing *hashing)
+enum err access_hashing_start(struct hashing *hashing)
 {
     struct access *access = hashing->access;
     if (access->hash_running_count < HASHES_AT_ONCE && access->hash_waiting == NULL)
@@ -143,7 +144,7 @@ enum err hashing_start(struct hashing *hashing)
     return ERR_OK;
 }
 
-void hashing_abandon(struct access *access)
+void access_hashing_abandon(struct access *access)
 {
     /* What runs comes back later, and then finds nobody. */
     for (struct hashing *hashing = access->hash_running; hashing != NULL; hashing = hashing->next)

@@ -23,7 +23,7 @@ enum err access_rate_create(struct access_rate_limit limit, uint32_t keys_max,
     struct access_rate *rate = mem_zalloc(sizeof(*rate));
     if (rate == NULL)
         return ERR_NOMEM;
-    enum err err = lru_init(&rate->lru, keys_max);
+    enum err err = access_lru_init(&rate->lru, keys_max);
     if (err != ERR_OK) {
         mem_free(rate);
         return err;
@@ -40,14 +40,14 @@ void access_rate_destroy(struct access_rate *rate)
 {
     if (rate == NULL)
         return;
-    lru_finish(&rate->lru);
+    access_lru_finish(&rate->lru);
     mem_free(rate);
 }
 
 bool access_rate_take(struct access_rate *rate, struct str key, int64_t mono_ms,
                       int64_t *ret_retry_ms)
 {
-    struct lru_slot *slot = lru_touch(&rate->lru, key);
+    struct lru_slot *slot = access_lru_touch(&rate->lru, key);
     int64_t now_ns = mono_ms * NS_PER_MS;
     int64_t full_ns = slot->value[0] > now_ns ? slot->value[0] : now_ns;
     int64_t early_ns = full_ns - now_ns - rate->tolerance_ns;

@@ -3,8 +3,8 @@
 #include <sodium.h>
 #include <string.h>
 
-enum err secret_make(const char *prefix, char ret_text[ACCESS_SECRET_BYTES],
-                     uint8_t ret_hash[SECRET_HASH_BYTES])
+enum err access_secret_make(const char *prefix, char ret_text[ACCESS_SECRET_BYTES],
+                            uint8_t ret_hash[SECRET_HASH_BYTES])
 {
     uint8_t bytes[32];
     ASSERT(strlen(prefix) == 3);
@@ -15,18 +15,18 @@ enum err secret_make(const char *prefix, char ret_text[ACCESS_SECRET_BYTES],
     sodium_bin2base64(ret_text + 3, ACCESS_SECRET_BYTES - 3, bytes, sizeof(bytes),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     sodium_memzero(bytes, sizeof(bytes));
-    secret_hash(str_from(ret_text), ret_hash);
+    access_secret_hash(str_from(ret_text), ret_hash);
     return ERR_OK;
 }
 
-void secret_hash(struct str text, uint8_t ret_hash[SECRET_HASH_BYTES])
+void access_secret_hash(struct str text, uint8_t ret_hash[SECRET_HASH_BYTES])
 {
     /* 256 random bits need no slow hash: there is nothing to guess. */
     crypto_generichash(ret_hash, SECRET_HASH_BYTES, (const unsigned char *)text.at, text.len, NULL,
                        0);
 }
 
-void secret_csrf(struct str token, char ret_csrf[ACCESS_SECRET_BYTES])
+void access_secret_csrf(struct str token, char ret_csrf[ACCESS_SECRET_BYTES])
 {
     static const unsigned char what[] = "automat csrf";
     uint8_t bytes[32];
@@ -37,7 +37,7 @@ void secret_csrf(struct str token, char ret_csrf[ACCESS_SECRET_BYTES])
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
-uint64_t secret_key(const uint8_t hash[SECRET_HASH_BYTES])
+uint64_t access_secret_key(const uint8_t hash[SECRET_HASH_BYTES])
 {
     uint64_t key;
     memcpy(&key, hash, sizeof(key));

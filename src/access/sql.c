@@ -60,12 +60,12 @@ static struct store_statements access_statements = {
     .count = SQL_COUNT,
 };
 
-struct store_stmt *sql(struct store_db *db, enum access_statement index)
+struct store_stmt *access_sql(struct store_db *db, enum access_statement index)
 {
     return store_prepare(db, &access_statements, (int)index);
 }
 
-enum err sql_exec(struct store_db *db, struct store_stmt *stmt, int64_t *ret_changes)
+enum err access_sql_exec(struct store_db *db, struct store_stmt *stmt, int64_t *ret_changes)
 {
     return store_exec(db, stmt, ret_changes);
 }

@@ -21,16 +21,16 @@ static enum err sweep_run(struct store_job *job, struct store_db *db)
         [SWEEP_TOKEN_USED] = SQL_TOKEN_USED,
     };
     struct sweep *sweep = (struct sweep *)(void *)job;
-    struct store_stmt *stmt = sql(db, SQL_LINKS_PURGE);
+    struct store_stmt *stmt = access_sql(db, SQL_LINKS_PURGE);
     store_bind_i64(stmt, 1, sweep->op.now_ms);
-    enum err err = sql_exec(db, stmt, NULL);
+    enum err err = access_sql_exec(db, stmt, NULL);
     for (uint32_t i = 0; i < sweep->count && err == ERR_OK; i++) {
         const struct sweep_row *row = &sweep->row[i];
-        stmt = sql(db, statement[row->what]);
+        stmt = access_sql(db, statement[row->what]);
         store_bind_i64(stmt, 1, row->id);
         if (row->what != SWEEP_SESSION_OVER)
             store_bind_i64(stmt, 2, row->at_ms);
-        err = sql_exec(db, stmt, NULL);
+        err = access_sql_exec(db, stmt, NULL);
     }
     return err;
 }
@@ -44,12 +44,13 @@ static void sweep_done(struct store_job *job, enum err err)
         const struct sweep_row *row = &sweep->row[i];
         struct session *session = NULL;
         struct token *token = NULL;
-        if (row->what == SWEEP_SESSION_USED && (session = memory_session(access, row->id)) != NULL)
+        if (row->what == SWEEP_SESSION_USED &&
+            (session = access_memory_session(access, row->id)) != NULL)
             session->saved_used_at_ms = row->at_ms;
-        if (row->what == SWEEP_TOKEN_USED && (token = memory_token(access, row->id)) != NULL)
+        if (row->what == SWEEP_TOKEN_USED && (token = access_memory_token(access, row->id)) != NULL)
             token->saved_used_at_ms = row->at_ms;
     }
-    op_free(&sweep->op);
+    access_op_free(&sweep->op);
 }
 
 static bool add_row(struct sweep *sweep, enum sweep_what what, int64_t id, int64_t at_ms)
@@ -65,7 +66,7 @@ void access_sweep(struct access *access, int64_t now_ms)
     if (access->sweeping)
         return;
     struct access_by by = {.actor = STR("system"), .now_ms = now_ms};
-    struct sweep *sweep = op_create(access, sizeof(*sweep), by, 0);
+    struct sweep *sweep = access_op_create(access, sizeof(*sweep), by, 0);
     if (sweep == NULL)
         return; /* nothing is lost: the next one finds the same */
     sweep->op.job = (struct store_job){.run = sweep_run, .done = sweep_done};
@@ -73,9 +74,9 @@ void access_sweep(struct access *access, int64_t now_ms)
     struct session *next = NULL;
     for (struct session *session = access->sessions; session != NULL; session = next) {
         next = session->next;
-        if (session_over(session, now_ms)) {
+        if (access_session_over(session, now_ms)) {
             if (add_row(sweep, SWEEP_SESSION_OVER, session->session_id, 0))
-                memory_end_session(access, session);
+                access_memory_end_session(access, session);
         } else if (session->saved_used_at_ms != session->last_used_at_ms) {
             (void)add_row(sweep, SWEEP_SESSION_USED, session->session_id, session->last_used_at_ms);
         }
@@ -85,5 +86,5 @@ void access_sweep(struct access *access, int64_t now_ms)
             (void)add_row(sweep, SWEEP_TOKEN_USED, token->shown.token_id,
                           token->shown.last_used_at_ms);
     }
-    access->sweeping = op_submit(&sweep->op) == ERR_OK;
+    access->sweeping = access_op_submit(&sweep->op) == ERR_OK;
 }

@@ -6,7 +6,7 @@ static struct node **bucket_of(struct table *table, uint64_t key)
     return &table->bucket[(key ^ (key >> 32)) % TABLE_BUCKETS];
 }
 
-void table_put(struct table *table, struct node *node, uint64_t key)
+void access_table_put(struct table *table, struct node *node, uint64_t key)
 {
     struct node **bucket = bucket_of(table, key);
     node->key = key;
@@ -14,7 +14,7 @@ void table_put(struct table *table, struct node *node, uint64_t key)
     *bucket = node;
 }
 
-void table_remove(struct table *table, struct node *node)
+void access_table_remove(struct table *table, struct node *node)
 {
     for (struct node **at = bucket_of(table, node->key); *at != NULL; at = &(*at)->next) {
         if (*at == node) {
@@ -25,7 +25,7 @@ void table_remove(struct table *table, struct node *node)
     }
 }
 
-struct node *table_first(const struct table *table, uint64_t key)
+struct node *access_table_first(const struct table *table, uint64_t key)
 {
     struct node *node = table->bucket[(key ^ (key >> 32)) % TABLE_BUCKETS];
     while (node != NULL && node->key != key)
@@ -33,7 +33,7 @@ struct node *table_first(const struct table *table, uint64_t key)
     return node;
 }
 
-struct node *table_next(const struct node *node)
+struct node *access_table_next(const struct node *node)
 {
     struct node *other = node->next;
     while (other != NULL && other->key != node->key)

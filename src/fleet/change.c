@@ -16,7 +16,7 @@ struct change {
 static struct change *change_create(struct fleet *fleet, struct fleet_by by, struct str machine_id,
                                     fleet_machine_fn *done, void *cookie)
 {
-    struct change *change = op_create(fleet, sizeof(*change), by, machine_id);
+    struct change *change = fleet_op_create(fleet, sizeof(*change), by, machine_id);
     if (change == NULL)
         return NULL;
     change->op.cookie = cookie;
@@ -30,9 +30,9 @@ static void change_finish(struct change *change, enum err err, struct machine *m
     if (err == ERR_OK && machine == NULL)
         err = ERR_NOT_FOUND;
     if (err == ERR_OK && change->changed)
-        memory_changed(change->op.fleet, machine, FLEET_CHANGED_RECORD);
+        fleet_memory_changed(change->op.fleet, machine, FLEET_CHANGED_RECORD);
     change->done(change->op.cookie, err, err == ERR_OK ? &machine->shown : NULL);
-    op_free(&change->op);
+    fleet_op_free(&change->op);
 }
 
 /* ---- admission ---- */
@@ -41,24 +41,24 @@ static enum err admission_run(struct store_job *job, struct store_db *db)
 {
     struct change *change = (struct change *)(void *)job;
     int64_t changes = 0;
-    struct store_stmt *stmt = sql(db, SQL_ADMISSION_SET);
+    struct store_stmt *stmt = fleet_sql(db, SQL_ADMISSION_SET);
     store_bind_text(stmt, 1, str_from(change->op.machine_id));
     store_bind_text(stmt, 2, str_from(fleet_admission_name(change->admission)));
     enum err err = store_exec(db, stmt, &changes);
     if (err != ERR_OK || changes == 0)
         return err; /* so already, or gone: memory says which */
     change->changed = true;
-    return op_audit(&change->op, db,
-                    change->admission == FLEET_ADMITTED ? "machine.admit" : "machine.block",
-                    STR_NONE);
+    return fleet_op_audit(&change->op, db,
+                          change->admission == FLEET_ADMITTED ? "machine.admit" : "machine.block",
+                          STR_NONE);
 }
 
 static void admission_done(struct store_job *job, enum err err)
 {
     struct change *change = (struct change *)(void *)job;
-    struct machine *machine = op_machine(&change->op);
+    struct machine *machine = fleet_op_machine(&change->op);
     if (err == ERR_OK && change->changed && machine != NULL)
-        memory_set_admission(change->op.fleet, machine, change->admission);
+        fleet_memory_set_admission(change->op.fleet, machine, change->admission);
     change_finish(change, err, machine);
 }
 
@@ -67,14 +67,14 @@ enum err fleet_admission_set(struct fleet *fleet, struct fleet_by by, struct str
 {
     if (admission != FLEET_ADMITTED && admission != FLEET_BLOCKED)
         return ERR_INPUT;
-    if (memory_find(fleet, machine_id) == NULL)
+    if (fleet_memory_find(fleet, machine_id) == NULL)
         return ERR_NOT_FOUND;
     struct change *change = change_create(fleet, by, machine_id, done, cookie);
     if (change == NULL)
         return ERR_NOMEM;
     change->op.job = (struct store_job){.run = admission_run, .done = admission_done};
     change->admission = admission;
-    return op_submit(&change->op);
+    return fleet_op_submit(&change->op);
 }
 
 /* ---- configuration ---- */
@@ -83,7 +83,7 @@ static enum err config_run(struct store_job *job, struct store_db *db)
 {
     struct change *change = (struct change *)(void *)job;
     int64_t changes = 0;
-    struct store_stmt *stmt = sql(db, SQL_CONFIG_SET);
+    struct store_stmt *stmt = fleet_sql(db, SQL_CONFIG_SET);
     store_bind_text(stmt, 1, str_from(change->op.machine_id));
     store_bind_text(stmt, 2, str_from(change->op.owned));
     store_bind_i64(stmt, 3, change->version);
@@ -93,13 +93,13 @@ static enum err config_run(struct store_job *job, struct store_db *db)
     if (changes == 0)
         return ERR_CONFLICT;
     change->changed = true;
-    return op_audit(&change->op, db, "machine.config", str_from(change->op.owned));
+    return fleet_op_audit(&change->op, db, "machine.config", str_from(change->op.owned));
 }
 
 static void config_done(struct store_job *job, enum err err)
 {
     struct change *change = (struct change *)(void *)job;
-    struct machine *machine = op_machine(&change->op);
+    struct machine *machine = fleet_op_machine(&change->op);
     if (err == ERR_OK && machine != NULL) {
         char *old = machine->config;
         machine->config = change->op.owned;
@@ -115,9 +115,9 @@ enum err fleet_config_set(struct fleet *fleet, struct fleet_by by, struct str ma
                           void *cookie)
 {
     char *json = NULL;
-    if (memory_find(fleet, machine_id) == NULL)
+    if (fleet_memory_find(fleet, machine_id) == NULL)
         return ERR_NOT_FOUND;
-    enum err err = object_check(config, FLEET_CONFIG_BYTES_MAX, &json);
+    enum err err = fleet_object_check(config, FLEET_CONFIG_BYTES_MAX, &json);
     if (err != ERR_OK)
         return err;
     struct change *change = change_create(fleet, by, machine_id, done, cookie);
@@ -128,7 +128,7 @@ enum err fleet_config_set(struct fleet *fleet, struct fleet_by by, struct str ma
     change->op.job = (struct store_job){.run = config_run, .done = config_done};
     change->op.owned = json;
     change->version = expected_version;
-    return op_submit(&change->op);
+    return fleet_op_submit(&change->op);
 }
 
 /* ---- name ---- */
@@ -137,7 +137,7 @@ static enum err name_run(struct store_job *job, struct store_db *db)
 {
     struct change *change = (struct change *)(void *)job;
     int64_t changes = 0;
-    struct store_stmt *stmt = sql(db, SQL_NAME_SET);
+    struct store_stmt *stmt = fleet_sql(db, SQL_NAME_SET);
     store_bind_text(stmt, 1, str_from(change->op.machine_id));
     store_bind_text(stmt, 2, str_from(change->name));
     enum err err = store_exec(db, stmt, &changes);
@@ -146,13 +146,13 @@ static enum err name_run(struct store_job *job, struct store_db *db)
     if (changes == 0)
         return ERR_NOT_FOUND;
     change->changed = true;
-    return op_audit(&change->op, db, "machine.name", STR_NONE);
+    return fleet_op_audit(&change->op, db, "machine.name", STR_NONE);
 }
 
 static void name_done(struct store_job *job, enum err err)
 {
     struct change *change = (struct change *)(void *)job;
-    struct machine *machine = op_machine(&change->op);
+    struct machine *machine = fleet_op_machine(&change->op);
     if (err == ERR_OK && machine != NULL)
         memcpy(machine->shown.name, change->name, sizeof(machine->shown.name));
     change_finish(change, err, machine);
@@ -161,9 +161,9 @@ static void name_done(struct store_job *job, enum err err)
 enum err fleet_name_set(struct fleet *fleet, struct fleet_by by, struct str machine_id,
                         struct str name, fleet_machine_fn *done, void *cookie)
 {
-    if (!name_shown(name, FLEET_NAME_BYTES))
+    if (!fleet_name_shown(name, FLEET_NAME_BYTES))
         return ERR_INPUT;
-    if (memory_find(fleet, machine_id) == NULL)
+    if (fleet_memory_find(fleet, machine_id) == NULL)
         return ERR_NOT_FOUND;
     struct change *change = change_create(fleet, by, machine_id, done, cookie);
     if (change == NULL)
@@ -171,8 +171,8 @@ enum err fleet_name_set(struct fleet *fleet, struct fleet_by by, struct str mach
     change->op.job = (struct store_job){.run = name_run, .done = name_done};
     enum err err = str_copy(change->name, sizeof(change->name), name);
     if (err != ERR_OK) {
-        op_free(&change->op);
+        fleet_op_free(&change->op);
         return err;
     }
-    return op_submit(&change->op);
+    return fleet_op_submit(&change->op);
 }

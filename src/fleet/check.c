@@ -28,7 +28,7 @@ static bool shallow(const json_t *value, int depth_left)
     return true;
 }
 
-enum err object_check(struct str text, size_t bytes_max, char **ret_json)
+enum err fleet_object_check(struct str text, size_t bytes_max, char **ret_json)
 {
     if (text.len == 0)
         text = STR("{}");
@@ -55,7 +55,7 @@ enum err object_check(struct str text, size_t bytes_max, char **ret_json)
     return err;
 }
 
-bool name_shown(struct str name, size_t bytes)
+bool fleet_name_shown(struct str name, size_t bytes)
 {
     if (name.len >= bytes || !utf8_valid(name))
         return false;
@@ -73,12 +73,12 @@ static bool printable(struct str text, char least)
     return true;
 }
 
-bool firmware_shown(struct str firmware)
+bool fleet_firmware_shown(struct str firmware)
 {
     return firmware.len < FLEET_ID_BYTES && printable(firmware, ' ');
 }
 
-bool step_named(struct str step)
+bool fleet_step_named(struct str step)
 {
     if (step.len == 0 || step.len >= FLEET_STEP_BYTES)
         return false;
@@ -90,7 +90,7 @@ bool step_named(struct str step)
     return true;
 }
 
-bool token_presentable(struct str token)
+bool fleet_token_presentable(struct str token)
 {
     return token.len >= TOKEN_LEN_MIN && token.len <= TOKEN_LEN_MAX && printable(token, '!');
 }
@@ -106,7 +106,7 @@ const char *fleet_admission_name(enum fleet_admission admission)
     return (unsigned)admission < ARRAY_COUNT(admission_names) ? admission_names[admission] : "none";
 }
 
-enum err admission_parse(struct str text, enum fleet_admission *ret_admission)
+enum err fleet_admission_parse(struct str text, enum fleet_admission *ret_admission)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(admission_names); i++) {
         if (str_equal(text, str_from(admission_names[i]))) {

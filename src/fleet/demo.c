@@ -19,13 +19,13 @@ struct demo_op {
 /* What happened must keep its machine, so it stays, but nothing can speak for it any more. */
 static enum err keep(struct demo_op *op, struct store_db *db, struct demo_row *row)
 {
-    struct store_stmt *stmt = sql(db, SQL_TOKEN_REVOKE_ALL);
+    struct store_stmt *stmt = fleet_sql(db, SQL_TOKEN_REVOKE_ALL);
     store_bind_text(stmt, 1, str_from(row->machine_id));
     store_bind_i64(stmt, 2, op->op.now_ms);
     enum err err = store_exec(db, stmt, NULL);
     if (err != ERR_OK)
         return err;
-    stmt = sql(db, SQL_ADMISSION_SET);
+    stmt = fleet_sql(db, SQL_ADMISSION_SET);
     store_bind_text(stmt, 1, str_from(row->machine_id));
     store_bind_text(stmt, 2, str_from(fleet_admission_name(FLEET_BLOCKED)));
     row->kept = true;
@@ -43,15 +43,15 @@ static enum err handle(struct demo_op *op, struct store_db *db, struct demo_row 
     memcpy(op->op.machine_id, row->machine_id, sizeof(op->op.machine_id));
     if (in_use) {
         err = keep(op, db, row);
-        return err == ERR_OK ? op_audit(&op->op, db, "machine.block", STR_NONE) : err;
+        return err == ERR_OK ? fleet_op_audit(&op->op, db, "machine.block", STR_NONE) : err;
     }
-    err = sql_for_machine(db, SQL_TOKEN_DELETE_ALL, row->machine_id, NULL);
+    err = fleet_sql_for_machine(db, SQL_TOKEN_DELETE_ALL, row->machine_id, NULL);
     if (err == ERR_OK)
-        err = sql_for_machine(db, SQL_MACHINE_DELETE, row->machine_id, NULL);
+        err = fleet_sql_for_machine(db, SQL_MACHINE_DELETE, row->machine_id, NULL);
     if (err != ERR_OK)
         return err;
     row->gone = true;
-    return op_audit(&op->op, db, "machine.remove", STR_NONE);
+    return fleet_op_audit(&op->op, db, "machine.remove", STR_NONE);
 }
 
 static enum err demo_run(struct store_job *job, struct store_db *db)
@@ -70,35 +70,35 @@ static void demo_done(struct store_job *job, enum err err)
     uint32_t removed = 0;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < op->count && err == ERR_OK; i++) {
-        struct machine *machine = memory_find(fleet, str_from(op->row[i].machine_id));
+        struct machine *machine = fleet_memory_find(fleet, str_from(op->row[i].machine_id));
         if (machine == NULL)
             continue;
         if (op->row[i].gone) {
-            memory_remove(fleet, machine);
+            fleet_memory_remove(fleet, machine);
             removed++;
             continue;
         }
         while (machine->shown.token_count > 0)
-            memory_end_token(fleet, machine, machine->token[0].shown.token_id);
-        memory_set_admission(fleet, machine, FLEET_BLOCKED);
-        memory_changed(fleet, machine, FLEET_CHANGED_RECORD);
+            fleet_memory_end_token(fleet, machine, machine->token[0].shown.token_id);
+        fleet_memory_set_admission(fleet, machine, FLEET_BLOCKED);
+        fleet_memory_changed(fleet, machine, FLEET_CHANGED_RECORD);
         kept++;
     }
     op->done(op->op.cookie, err, removed, kept);
-    op_free(&op->op);
+    fleet_op_free(&op->op);
 }
 
 enum err fleet_demo_remove(
     struct fleet *fleet, struct fleet_by by, fleet_in_use_fn *in_use, void *in_use_cookie,
     void (*done)(void *cookie, enum err err, uint32_t removed, uint32_t kept), void *cookie)
 {
-    struct demo_op *op = op_create(fleet, sizeof(*op), by, STR("-"));
+    struct demo_op *op = fleet_op_create(fleet, sizeof(*op), by, STR("-"));
     if (op == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < fleet->count; i++)
         op->count += fleet->machine[i]->shown.demo;
     if (op->count > 0 && (op->op.owned = mem_zalloc(op->count * sizeof(op->row[0]))) == NULL) {
-        op_free(&op->op);
+        fleet_op_free(&op->op);
         return ERR_NOMEM;
     }
     op->row = op->op.owned;
@@ -111,5 +111,5 @@ enum err fleet_demo_remove(
     op->in_use = in_use;
     op->in_use_cookie = in_use_cookie;
     op->done = done;
-    return op_submit(&op->op);
+    return fleet_op_submit(&op->op);
 }

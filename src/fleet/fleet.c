@@ -33,8 +33,8 @@ void fleet_destroy(struct fleet *fleet)
     if (fleet == NULL)
         return;
     while (fleet->ops != NULL)
-        op_free(fleet->ops);
-    memory_free(fleet);
+        fleet_op_free(fleet->ops);
+    fleet_memory_free(fleet);
     mem_free(fleet);
 }
 
@@ -61,8 +61,8 @@ enum err fleet_authenticate(struct fleet *fleet, struct str text, int64_t now_ms
     uint8_t hash[TOKEN_HASH_BYTES];
     if (text.len == 0 || text.len > TOKEN_LEN_MAX)
         return ERR_DENIED;
-    token_hash(text, hash);
-    struct device_token *token = memory_token_hashed(fleet, hash);
+    fleet_token_hash(text, hash);
+    struct device_token *token = fleet_memory_token_hashed(fleet, hash);
     if (token == NULL)
         return ERR_DENIED;
     token->shown.last_used_at_ms = now_ms;
@@ -82,7 +82,7 @@ enum err fleet_authenticate(struct fleet *fleet, struct str text, int64_t now_ms
 size_t fleet_token_list(const struct fleet *fleet, const struct fleet_machine *shown,
                         struct fleet_token ret_tokens[FLEET_TOKENS_MAX])
 {
-    const struct machine *machine = memory_find(fleet, str_from(shown->machine_id));
+    const struct machine *machine = fleet_memory_find(fleet, str_from(shown->machine_id));
     if (machine == NULL)
         return 0;
     for (uint32_t i = 0; i < machine->shown.token_count; i++)

@@ -55,42 +55,45 @@ struct fleet {
 
 /* ---- memory.c: what is remembered; after a reservation nothing of it fails ---- */
 
-struct machine *machine_create(struct str machine_id, struct str kind);
-void machine_free(struct machine *machine); /* NULL does nothing */
-struct machine *memory_find(const struct fleet *fleet, struct str machine_id);
-MUST_USE enum err memory_reserve(struct fleet *fleet); /* a place for one more machine */
-void memory_add(struct fleet *fleet, struct machine *machine);
-void memory_remove(struct fleet *fleet, struct machine *machine); /* tells both watchers, frees */
-void memory_set_admission(struct fleet *fleet, struct machine *machine,
-                          enum fleet_admission admission);
-void memory_add_token(struct fleet *fleet, struct machine *machine,
-                      const struct device_token *token);
-struct device_token *memory_token(struct machine *machine, int64_t token_id);
-void memory_end_token(struct fleet *fleet, struct machine *machine, int64_t token_id);
-struct device_token *memory_token_hashed(const struct fleet *fleet,
-                                         const uint8_t hash[TOKEN_HASH_BYTES]);
-void memory_changed(struct fleet *fleet, struct machine *machine, enum fleet_change change);
-void memory_free(struct fleet *fleet);
+struct machine *fleet_machine_create(struct str machine_id, struct str kind);
+void fleet_machine_free(struct machine *machine); /* NULL does nothing */
+struct machine *fleet_memory_find(const struct fleet *fleet, struct str machine_id);
+MUST_USE enum err fleet_memory_reserve(struct fleet *fleet); /* a place for one more machine */
+void fleet_memory_add(struct fleet *fleet, struct machine *machine);
+void fleet_memory_remove(struct fleet *fleet,
+                         struct machine *machine); /* tells both watchers, frees */
+void fleet_memory_set_admission(struct fleet *fleet, struct machine *machine,
+                                enum fleet_admission admission);
+void fleet_memory_add_token(struct fleet *fleet, struct machine *machine,
+                            const struct device_token *token);
+struct device_token *fleet_memory_token(struct machine *machine, int64_t token_id);
+void fleet_memory_end_token(struct fleet *fleet, struct machine *machine, int64_t token_id);
+struct device_token *fleet_memory_token_hashed(const struct fleet *fleet,
+                                               const uint8_t hash[TOKEN_HASH_BYTES]);
+void fleet_memory_changed(struct fleet *fleet, struct machine *machine, enum fleet_change change);
+void fleet_memory_free(struct fleet *fleet);
 
 /* presence.c */
-void presence_seen(struct fleet *fleet, struct machine *machine, int64_t now_ms, int64_t mono_ms);
+void fleet_machine_seen(struct fleet *fleet, struct machine *machine, int64_t now_ms,
+                        int64_t mono_ms);
 
 /* ---- check.c ---- */
 
 /* A JSON object of at most `bytes_max` bytes, without double names, at most 16 deep, in its
  * shortest spelling; empty text gives "{}".  The result is the caller's.  ERR_INPUT, ERR_NOMEM. */
-MUST_USE enum err object_check(struct str text, size_t bytes_max, char **ret_json);
-bool name_shown(struct str name,
-                size_t bytes); /* UTF-8 for people, without control characters; may be empty */
-bool firmware_shown(struct str firmware); /* printable ASCII; may be empty */
-bool step_named(struct str step);
-bool token_presentable(struct str token);
-enum err admission_parse(struct str text, enum fleet_admission *ret_admission);
+MUST_USE enum err fleet_object_check(struct str text, size_t bytes_max, char **ret_json);
+bool fleet_name_shown(
+    struct str name, size_t bytes); /* UTF-8 for people, without control characters; may be empty */
+bool fleet_firmware_shown(struct str firmware); /* printable ASCII; may be empty */
+bool fleet_step_named(struct str step);
+bool fleet_token_presentable(struct str token);
+enum err fleet_admission_parse(struct str text, enum fleet_admission *ret_admission);
 
 /* ---- secret.c ---- */
 
-MUST_USE enum err token_make(char ret_text[FLEET_TOKEN_BYTES], uint8_t ret_hash[TOKEN_HASH_BYTES]);
-void token_hash(struct str text, uint8_t ret_hash[TOKEN_HASH_BYTES]);
+MUST_USE enum err fleet_token_make(char ret_text[FLEET_TOKEN_BYTES],
+                                   uint8_t ret_hash[TOKEN_HASH_BYTES]);
+void fleet_token_hash(struct str text, uint8_t ret_hash[TOKEN_HASH_BYTES]);
 
 /* ---- a change on its way through the store (op.c) ---- */
 
@@ -108,12 +111,12 @@ struct op {
     int64_t now_ms;
     void *cookie;
 };
-void *op_create(struct fleet *fleet, size_t bytes, struct fleet_by by, struct str machine_id);
-MUST_USE enum err op_submit(struct op *op); /* on failure the op is gone */
-void op_free(struct op *op);
-MUST_USE enum err op_audit(const struct op *op, struct store_db *db, const char *action,
-                           struct str detail);
-struct machine *op_machine(const struct op *op); /* the one in memory now, or NULL */
+void *fleet_op_create(struct fleet *fleet, size_t bytes, struct fleet_by by, struct str machine_id);
+MUST_USE enum err fleet_op_submit(struct op *op); /* on failure the op is gone */
+void fleet_op_free(struct op *op);
+MUST_USE enum err fleet_op_audit(const struct op *op, struct store_db *db, const char *action,
+                                 struct str detail);
+struct machine *fleet_op_machine(const struct op *op); /* the one in memory now, or NULL */
 
 /* ---- statements (sql.c) ---- */
 
@@ -141,13 +144,13 @@ enum fleet_statement {
     SQL_TOKEN_DELETE_WAITING,
     SQL_COUNT
 };
-struct store_stmt *sql(struct store_db *db, enum fleet_statement index);
-MUST_USE enum err sql_insert_machine(struct store_db *db, const struct machine *machine);
-MUST_USE enum err sql_insert_token(struct store_db *db, const char *machine_id,
-                                   const struct device_token *token, int64_t *ret_token_id);
+struct store_stmt *fleet_sql(struct store_db *db, enum fleet_statement index);
+MUST_USE enum err fleet_sql_insert_machine(struct store_db *db, const struct machine *machine);
+MUST_USE enum err fleet_sql_insert_token(struct store_db *db, const char *machine_id,
+                                         const struct device_token *token, int64_t *ret_token_id);
 /* Run a statement whose only parameter is a machine's id. */
-MUST_USE enum err sql_for_machine(struct store_db *db, enum fleet_statement index,
-                                  const char *machine_id, int64_t *ret_changes);
+MUST_USE enum err fleet_sql_for_machine(struct store_db *db, enum fleet_statement index,
+                                        const char *machine_id, int64_t *ret_changes);
 
 MUST_USE enum err fleet_load(struct fleet *fleet); /* load.c */
 

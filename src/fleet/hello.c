@@ -19,7 +19,7 @@ static enum err take_note(struct hello_op *op, struct store_db *db, bool *ret_sa
 {
     char boot[ID128_TEXT_BYTES];
     char journal[ID128_TEXT_BYTES];
-    struct store_stmt *stmt = sql(db, SQL_HELLO_SHOW);
+    struct store_stmt *stmt = fleet_sql(db, SQL_HELLO_SHOW);
     store_bind_text(stmt, 1, str_from(op->op.machine_id));
     enum err err = store_row(stmt);
     if (err != ERR_OK)
@@ -47,7 +47,7 @@ static enum err write_hello(const struct hello_op *op, struct store_db *db)
     char detail[192];
     id128_text(op->boot_id, boot);
     id128_text(op->journal_id, journal);
-    struct store_stmt *stmt = sql(db, SQL_HELLO_SET);
+    struct store_stmt *stmt = fleet_sql(db, SQL_HELLO_SET);
     store_bind_text(stmt, 1, str_from(op->op.machine_id));
     store_bind_text(stmt, 2, str_from(boot));
     store_bind_text(stmt, 3, str_from(journal));
@@ -59,7 +59,7 @@ static enum err write_hello(const struct hello_op *op, struct store_db *db)
         return err;
     (void)snprintf(detail, sizeof(detail), "{\"boot_id\":\"%s\",\"journal_id\":\"%s\"}", boot,
                    journal);
-    return op_audit(&op->op, db, "machine.hello", str_from(detail));
+    return fleet_op_audit(&op->op, db, "machine.hello", str_from(detail));
 }
 
 static enum err hello_run(struct store_job *job, struct store_db *db)
@@ -89,7 +89,7 @@ static enum err hello_run(struct store_job *job, struct store_db *db)
 static void hello_done(struct store_job *job, enum err err)
 {
     struct hello_op *op = (struct hello_op *)(void *)job;
-    struct machine *machine = op_machine(&op->op);
+    struct machine *machine = fleet_op_machine(&op->op);
     if (err == ERR_OK && machine == NULL)
         err = ERR_NOT_FOUND;
     if (err == ERR_OK) {
@@ -100,27 +100,27 @@ static void hello_done(struct store_job *job, enum err err)
         machine->shown.boot_id = op->boot_id;
         machine->shown.journal_id = op->journal_id;
         memcpy(machine->shown.firmware, op->firmware, sizeof(machine->shown.firmware));
-        memory_changed(op->op.fleet, machine, FLEET_CHANGED_RECORD);
+        fleet_memory_changed(op->op.fleet, machine, FLEET_CHANGED_RECORD);
     }
     op->done(op->op.cookie, err, err == ERR_OK ? &machine->shown : NULL, op->note);
-    op_free(&op->op);
+    fleet_op_free(&op->op);
 }
 
 enum err fleet_hello(struct fleet *fleet, struct fleet_by by, int64_t mono_ms,
                      struct str machine_id, const struct fleet_hello *hello, fleet_hello_fn *done,
                      void *cookie)
 {
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     char *capabilities = NULL;
     if (machine == NULL)
         return ERR_NOT_FOUND;
     if (id128_is_zero(hello->boot_id) || id128_is_zero(hello->journal_id) ||
-        !firmware_shown(hello->firmware))
+        !fleet_firmware_shown(hello->firmware))
         return ERR_INPUT;
-    enum err err = object_check(hello->capabilities, FLEET_BLOB_BYTES_MAX, &capabilities);
+    enum err err = fleet_object_check(hello->capabilities, FLEET_BLOB_BYTES_MAX, &capabilities);
     if (err != ERR_OK)
         return err;
-    struct hello_op *op = op_create(fleet, sizeof(*op), by, machine_id);
+    struct hello_op *op = fleet_op_create(fleet, sizeof(*op), by, machine_id);
     if (op == NULL) {
         mem_free(capabilities);
         return ERR_NOMEM;
@@ -133,9 +133,9 @@ enum err fleet_hello(struct fleet *fleet, struct fleet_by by, int64_t mono_ms,
     op->done = done;
     err = str_copy(op->firmware, sizeof(op->firmware), hello->firmware);
     if (err != ERR_OK) {
-        op_free(&op->op);
+        fleet_op_free(&op->op);
         return err;
     }
-    presence_seen(fleet, machine, by.now_ms, mono_ms);
-    return op_submit(&op->op);
+    fleet_machine_seen(fleet, machine, by.now_ms, mono_ms);
+    return fleet_op_submit(&op->op);
 }

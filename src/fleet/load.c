@@ -25,7 +25,7 @@ static enum err fill_machine(struct machine *machine, struct store_stmt *stmt)
     shown->last_seen_at_ms = store_col_i64(stmt, 12);
     machine->saved_seen_at_ms = shown->last_seen_at_ms;
     if (str_copy(shown->name, sizeof(shown->name), store_col_text(stmt, 2)) != ERR_OK ||
-        admission_parse(store_col_text(stmt, 3), &shown->admission) != ERR_OK ||
+        fleet_admission_parse(store_col_text(stmt, 3), &shown->admission) != ERR_OK ||
         str_copy(shown->firmware, sizeof(shown->firmware), store_col_text(stmt, 8)) != ERR_OK ||
         id_from(stmt, 9, &shown->boot_id) != ERR_OK ||
         id_from(stmt, 10, &shown->journal_id) != ERR_OK)
@@ -52,17 +52,17 @@ static enum err load_machine(struct fleet *fleet, struct store_stmt *stmt)
     struct str kind = store_col_text(stmt, 1);
     if (!id_valid(machine_id) || !id_valid(kind))
         return ERR_IO;
-    struct machine *machine = machine_create(machine_id, kind);
+    struct machine *machine = fleet_machine_create(machine_id, kind);
     if (machine == NULL)
         return ERR_NOMEM;
     enum err err = fill_machine(machine, stmt);
     if (err == ERR_OK)
-        err = memory_reserve(fleet);
+        err = fleet_memory_reserve(fleet);
     if (err != ERR_OK) {
-        machine_free(machine);
+        fleet_machine_free(machine);
         return err;
     }
-    memory_add(fleet, machine);
+    fleet_memory_add(fleet, machine);
     return ERR_OK;
 }
 
@@ -74,14 +74,14 @@ static enum err load_token(struct fleet *fleet, struct store_stmt *stmt)
                   .last_used_at_ms = store_col_i64(stmt, 5)},
         .saved_used_at_ms = store_col_i64(stmt, 5),
     };
-    struct machine *machine = memory_find(fleet, store_col_text(stmt, 1));
+    struct machine *machine = fleet_memory_find(fleet, store_col_text(stmt, 1));
     struct str hash = store_col_blob(stmt, 2);
     if (machine == NULL || machine->shown.token_count == FLEET_TOKENS_MAX ||
         hash.len != sizeof(token.hash) ||
         str_copy(token.shown.label, sizeof(token.shown.label), store_col_text(stmt, 3)) != ERR_OK)
         return ERR_IO;
     memcpy(token.hash, hash.at, hash.len);
-    memory_add_token(fleet, machine, &token);
+    fleet_memory_add_token(fleet, machine, &token);
     return ERR_OK;
 }
 
@@ -102,9 +102,9 @@ static enum err each_row(struct fleet *fleet, struct store_stmt *stmt,
 static enum err load_run(struct store_job *job, struct store_db *db)
 {
     struct load *load = (struct load *)(void *)job;
-    enum err err = each_row(load->fleet, sql(db, SQL_MACHINES_ALL), load_machine);
+    enum err err = each_row(load->fleet, fleet_sql(db, SQL_MACHINES_ALL), load_machine);
     if (err == ERR_OK)
-        err = each_row(load->fleet, sql(db, SQL_TOKENS_ALL), load_token);
+        err = each_row(load->fleet, fleet_sql(db, SQL_TOKENS_ALL), load_token);
     return err;
 }
 

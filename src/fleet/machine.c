@@ -21,14 +21,14 @@ static enum err joining_create(struct fleet *fleet, struct fleet_by by, struct s
 {
     if (!id_valid(machine_id) || !id_valid(kind))
         return ERR_INPUT;
-    struct joining *joining = op_create(fleet, sizeof(*joining), by, machine_id);
+    struct joining *joining = fleet_op_create(fleet, sizeof(*joining), by, machine_id);
     if (joining == NULL)
         return ERR_NOMEM;
-    enum err err = memory_reserve(fleet);
+    enum err err = fleet_memory_reserve(fleet);
     if (err != ERR_OK)
         goto fail;
     joining->op.reserved = true;
-    joining->op.machine = machine_create(machine_id, kind);
+    joining->op.machine = fleet_machine_create(machine_id, kind);
     if (joining->op.machine == NULL) {
         err = ERR_NOMEM;
         goto fail;
@@ -40,7 +40,7 @@ static enum err joining_create(struct fleet *fleet, struct fleet_by by, struct s
     return ERR_OK;
 
 fail:
-    op_free(&joining->op);
+    fleet_op_free(&joining->op);
     return err;
 }
 
@@ -49,14 +49,14 @@ static enum err insert(struct joining *joining, struct store_db *db, const char 
                        bool with_token)
 {
     char detail[2 * FLEET_ID_BYTES];
-    enum err err = sql_insert_machine(db, joining->op.machine);
+    enum err err = fleet_sql_insert_machine(db, joining->op.machine);
     if (err == ERR_OK && with_token)
-        err = sql_insert_token(db, joining->op.machine_id, &joining->token,
-                               &joining->token.shown.token_id);
+        err = fleet_sql_insert_token(db, joining->op.machine_id, &joining->token,
+                                     &joining->token.shown.token_id);
     if (err != ERR_OK)
         return err;
     (void)snprintf(detail, sizeof(detail), "{\"kind\":\"%s\"}", joining->op.machine->shown.kind);
-    return op_audit(&joining->op, db, action, str_from(detail));
+    return fleet_op_audit(&joining->op, db, action, str_from(detail));
 }
 
 /* After the commit. */
@@ -66,17 +66,17 @@ static struct machine *remember(struct joining *joining, bool with_token)
     struct machine *machine = joining->op.machine;
     joining->op.machine = NULL;
     joining->op.reserved = false;
-    memory_add(fleet, machine);
+    fleet_memory_add(fleet, machine);
     if (with_token)
-        memory_add_token(fleet, machine, &joining->token);
-    memory_changed(fleet, machine, FLEET_CHANGED_RECORD);
+        fleet_memory_add_token(fleet, machine, &joining->token);
+    fleet_memory_changed(fleet, machine, FLEET_CHANGED_RECORD);
     return machine;
 }
 
 static void joining_free(struct joining *joining)
 {
     sodium_memzero(joining->text, sizeof(joining->text));
-    op_free(&joining->op);
+    fleet_op_free(&joining->op);
 }
 
 /* ---- added by staff ---- */
@@ -99,9 +99,10 @@ static enum err take_add(struct joining *joining, const struct fleet_add *add)
 {
     struct machine *machine = joining->op.machine;
     char *config = NULL;
-    if (!name_shown(add->name, FLEET_NAME_BYTES) || !name_shown(add->token_label, FLEET_ID_BYTES))
+    if (!fleet_name_shown(add->name, FLEET_NAME_BYTES) ||
+        !fleet_name_shown(add->token_label, FLEET_ID_BYTES))
         return ERR_INPUT;
-    enum err err = object_check(add->config, FLEET_CONFIG_BYTES_MAX, &config);
+    enum err err = fleet_object_check(add->config, FLEET_CONFIG_BYTES_MAX, &config);
     if (err != ERR_OK)
         return err;
     mem_free(machine->config);
@@ -112,7 +113,7 @@ static enum err take_add(struct joining *joining, const struct fleet_add *add)
     if (err == ERR_OK)
         err = str_copy(joining->token.shown.label, FLEET_ID_BYTES, add->token_label);
     if (err == ERR_OK)
-        err = token_make(joining->text, joining->token.hash);
+        err = fleet_token_make(joining->text, joining->token.hash);
     return err;
 }
 
@@ -120,7 +121,7 @@ enum err fleet_machine_add(struct fleet *fleet, struct fleet_by by, const struct
                            fleet_token_fn *done, void *cookie)
 {
     struct joining *joining = NULL;
-    if (memory_find(fleet, add->machine_id) != NULL)
+    if (fleet_memory_find(fleet, add->machine_id) != NULL)
         return ERR_CONFLICT;
     enum err err = joining_create(fleet, by, add->machine_id, add->kind, FLEET_ADMITTED, &joining);
     if (err != ERR_OK)
@@ -133,7 +134,7 @@ enum err fleet_machine_add(struct fleet *fleet, struct fleet_by by, const struct
     joining->op.job = (struct store_job){.run = add_run, .done = add_done};
     joining->op.cookie = cookie;
     joining->added = done;
-    return op_submit(&joining->op);
+    return fleet_op_submit(&joining->op);
 }
 
 /* ---- mentioned, with --open ---- */
@@ -141,7 +142,7 @@ enum err fleet_machine_add(struct fleet *fleet, struct fleet_by by, const struct
 static enum err ensure_run(struct store_job *job, struct store_db *db)
 {
     struct joining *joining = (struct joining *)(void *)job;
-    struct store_stmt *stmt = sql(db, SQL_MACHINE_SHOW);
+    struct store_stmt *stmt = fleet_sql(db, SQL_MACHINE_SHOW);
     store_bind_text(stmt, 1, str_from(joining->op.machine_id));
     enum err err = store_row(stmt);
     joining->existed = err == ERR_OK;
@@ -153,7 +154,7 @@ static void ensure_done(struct store_job *job, enum err err)
     struct joining *joining = (struct joining *)(void *)job;
     const struct machine *machine = NULL;
     if (err == ERR_OK)
-        machine = joining->existed ? op_machine(&joining->op) : remember(joining, false);
+        machine = joining->existed ? fleet_op_machine(&joining->op) : remember(joining, false);
     joining->joined(joining->op.cookie, err, machine != NULL ? &machine->shown : NULL);
     joining_free(joining);
 }
@@ -168,14 +169,14 @@ enum err fleet_machine_ensure(struct fleet *fleet, struct fleet_by by, struct st
     joining->op.job = (struct store_job){.run = ensure_run, .done = ensure_done};
     joining->op.cookie = cookie;
     joining->joined = done;
-    return op_submit(&joining->op);
+    return fleet_op_submit(&joining->op);
 }
 
 /* ---- announced by a device that nobody knows ---- */
 
 static enum err announce_new(struct joining *joining, struct store_db *db)
 {
-    struct store_stmt *stmt = sql(db, SQL_WAITING_COUNT);
+    struct store_stmt *stmt = fleet_sql(db, SQL_WAITING_COUNT);
     enum err err = store_row(stmt);
     if (err != ERR_OK)
         return err;
@@ -188,7 +189,7 @@ static enum err announce_new(struct joining *joining, struct store_db *db)
  * nothing. */
 static enum err announce_again(struct joining *joining, struct store_db *db)
 {
-    struct store_stmt *stmt = sql(db, SQL_TOKEN_HELD);
+    struct store_stmt *stmt = fleet_sql(db, SQL_TOKEN_HELD);
     store_bind_text(stmt, 1, str_from(joining->op.machine_id));
     store_bind_blob(stmt, 2, joining->token.hash, sizeof(joining->token.hash));
     joining->existed = true;
@@ -216,7 +217,7 @@ static enum err announce_again(struct joining *joining, struct store_db *db)
 static enum err announce_run(struct store_job *job, struct store_db *db)
 {
     struct joining *joining = (struct joining *)(void *)job;
-    struct store_stmt *stmt = sql(db, SQL_MACHINE_SHOW);
+    struct store_stmt *stmt = fleet_sql(db, SQL_MACHINE_SHOW);
     store_bind_text(stmt, 1, str_from(joining->op.machine_id));
     enum err err = store_row(stmt);
     if (err == ERR_NOT_FOUND)
@@ -229,7 +230,7 @@ static void announce_done(struct store_job *job, enum err err)
     struct joining *joining = (struct joining *)(void *)job;
     const struct machine *machine = NULL;
     if (err == ERR_OK && joining->existed) {
-        machine = op_machine(&joining->op);
+        machine = fleet_op_machine(&joining->op);
         err = joining->verdict;
     } else if (err == ERR_OK) {
         machine = remember(joining, true);
@@ -242,15 +243,15 @@ enum err fleet_announce(struct fleet *fleet, struct fleet_by by, struct str mach
                         struct str kind, struct str token, fleet_machine_fn *done, void *cookie)
 {
     struct joining *joining = NULL;
-    if (!token_presentable(token))
+    if (!fleet_token_presentable(token))
         return ERR_INPUT;
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     if (machine == NULL && fleet->waiting_count >= FLEET_WAITING_MAX)
         return ERR_FULL;
     enum err err = joining_create(fleet, by, machine_id, kind, FLEET_WAITING, &joining);
     if (err != ERR_OK)
         return err;
-    token_hash(token, joining->token.hash);
+    fleet_token_hash(token, joining->token.hash);
     if (machine == NULL || machine->second_device_at_ms == 0 ||
         by.now_ms - machine->second_device_at_ms >= ALERT_EVERY_MS) {
         joining->alert = true;
@@ -260,5 +261,5 @@ enum err fleet_announce(struct fleet *fleet, struct fleet_by by, struct str mach
     joining->op.job = (struct store_job){.run = announce_run, .done = announce_done};
     joining->op.cookie = cookie;
     joining->joined = done;
-    return op_submit(&joining->op);
+    return fleet_op_submit(&joining->op);
 }

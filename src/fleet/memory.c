@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-struct machine *machine_create(struct str machine_id, struct str kind)
+struct machine *fleet_machine_create(struct str machine_id, struct str kind)
 {
     struct machine *machine = mem_zalloc(sizeof(*machine));
     if (machine == NULL)
@@ -12,7 +12,7 @@ struct machine *machine_create(struct str machine_id, struct str kind)
     if (machine->config == NULL || machine->capabilities == NULL ||
         str_copy(machine->shown.machine_id, FLEET_ID_BYTES, machine_id) != ERR_OK ||
         str_copy(machine->shown.kind, FLEET_ID_BYTES, kind) != ERR_OK) {
-        machine_free(machine);
+        fleet_machine_free(machine);
         return NULL;
     }
     machine->shown.config = machine->config;
@@ -21,7 +21,7 @@ struct machine *machine_create(struct str machine_id, struct str kind)
     return machine;
 }
 
-void machine_free(struct machine *machine)
+void fleet_machine_free(struct machine *machine)
 {
     if (machine == NULL)
         return;
@@ -55,7 +55,7 @@ static uint32_t position(const struct fleet *fleet, struct str machine_id)
     return from;
 }
 
-struct machine *memory_find(const struct fleet *fleet, struct str machine_id)
+struct machine *fleet_memory_find(const struct fleet *fleet, struct str machine_id)
 {
     uint32_t at = position(fleet, machine_id);
     if (at == fleet->count ||
@@ -66,7 +66,7 @@ struct machine *memory_find(const struct fleet *fleet, struct str machine_id)
 
 const struct fleet_machine *fleet_find(const struct fleet *fleet, struct str machine_id)
 {
-    const struct machine *machine = memory_find(fleet, machine_id);
+    const struct machine *machine = fleet_memory_find(fleet, machine_id);
     return machine != NULL ? &machine->shown : NULL;
 }
 
@@ -88,7 +88,7 @@ uint32_t fleet_waiting_count(const struct fleet *fleet)
     return fleet->waiting_count;
 }
 
-enum err memory_reserve(struct fleet *fleet)
+enum err fleet_memory_reserve(struct fleet *fleet)
 {
     uint32_t needed = fleet->count + fleet->reserved + 1;
     if (needed > fleet->options.machines_max)
@@ -105,7 +105,7 @@ enum err memory_reserve(struct fleet *fleet)
     return ERR_OK;
 }
 
-void memory_add(struct fleet *fleet, struct machine *machine)
+void fleet_memory_add(struct fleet *fleet, struct machine *machine)
 {
     uint32_t at = position(fleet, str_from(machine->shown.machine_id));
     ASSERT(fleet->reserved > 0 && fleet->count < fleet->cap);
@@ -139,8 +139,8 @@ static void rebucket(struct fleet *fleet, struct device_token *token)
     *bucket = token;
 }
 
-void memory_add_token(struct fleet *fleet, struct machine *machine,
-                      const struct device_token *token)
+void fleet_memory_add_token(struct fleet *fleet, struct machine *machine,
+                            const struct device_token *token)
 {
     ASSERT(machine->shown.token_count < FLEET_TOKENS_MAX);
     struct device_token *own = &machine->token[machine->shown.token_count++];
@@ -149,7 +149,7 @@ void memory_add_token(struct fleet *fleet, struct machine *machine,
     rebucket(fleet, own);
 }
 
-struct device_token *memory_token(struct machine *machine, int64_t token_id)
+struct device_token *fleet_memory_token(struct machine *machine, int64_t token_id)
 {
     for (uint32_t i = 0; i < machine->shown.token_count; i++)
         if (machine->token[i].shown.token_id == token_id)
@@ -163,9 +163,9 @@ static void tell_gone(struct fleet *fleet, const struct machine *machine, int64_
         fleet->gone(fleet->gone_cookie, machine->shown.machine_id, token_id);
 }
 
-void memory_end_token(struct fleet *fleet, struct machine *machine, int64_t token_id)
+void fleet_memory_end_token(struct fleet *fleet, struct machine *machine, int64_t token_id)
 {
-    struct device_token *token = memory_token(machine, token_id);
+    struct device_token *token = fleet_memory_token(machine, token_id);
     if (token == NULL)
         return;
     /* They move up, so they leave their buckets and come back at their new place. */
@@ -181,8 +181,8 @@ void memory_end_token(struct fleet *fleet, struct machine *machine, int64_t toke
     tell_gone(fleet, machine, token_id);
 }
 
-struct device_token *memory_token_hashed(const struct fleet *fleet,
-                                         const uint8_t hash[TOKEN_HASH_BYTES])
+struct device_token *fleet_memory_token_hashed(const struct fleet *fleet,
+                                               const uint8_t hash[TOKEN_HASH_BYTES])
 {
     uint32_t first;
     memcpy(&first, hash, sizeof(first));
@@ -192,8 +192,8 @@ struct device_token *memory_token_hashed(const struct fleet *fleet,
     return token;
 }
 
-void memory_set_admission(struct fleet *fleet, struct machine *machine,
-                          enum fleet_admission admission)
+void fleet_memory_set_admission(struct fleet *fleet, struct machine *machine,
+                                enum fleet_admission admission)
 {
     fleet->waiting_count -= machine->shown.admission == FLEET_WAITING;
     fleet->waiting_count += admission == FLEET_WAITING;
@@ -202,28 +202,28 @@ void memory_set_admission(struct fleet *fleet, struct machine *machine,
         tell_gone(fleet, machine, machine->token[i].shown.token_id);
 }
 
-void memory_remove(struct fleet *fleet, struct machine *machine)
+void fleet_memory_remove(struct fleet *fleet, struct machine *machine)
 {
     while (machine->shown.token_count > 0)
-        memory_end_token(fleet, machine, machine->token[0].shown.token_id);
+        fleet_memory_end_token(fleet, machine, machine->token[0].shown.token_id);
     uint32_t at = position(fleet, str_from(machine->shown.machine_id));
     fleet->count--;
     fleet->waiting_count -= machine->shown.admission == FLEET_WAITING;
     memmove(&fleet->machine[at], &fleet->machine[at + 1],
             (fleet->count - at) * sizeof(struct machine *));
-    memory_changed(fleet, machine, FLEET_CHANGED_REMOVED);
-    machine_free(machine);
+    fleet_memory_changed(fleet, machine, FLEET_CHANGED_REMOVED);
+    fleet_machine_free(machine);
 }
 
-void memory_changed(struct fleet *fleet, struct machine *machine, enum fleet_change change)
+void fleet_memory_changed(struct fleet *fleet, struct machine *machine, enum fleet_change change)
 {
     if (fleet->changed != NULL)
         fleet->changed(fleet->changed_cookie, &machine->shown, change);
 }
 
-void memory_free(struct fleet *fleet)
+void fleet_memory_free(struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->count; i++)
-        machine_free(fleet->machine[i]);
+        fleet_machine_free(fleet->machine[i]);
     mem_free(fleet->machine);
 }

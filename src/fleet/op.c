@@ -11,7 +11,7 @@ static void copy_cut(char *dst, size_t dst_bytes, struct str text)
     dst[len] = '\0';
 }
 
-void *op_create(struct fleet *fleet, size_t bytes, struct fleet_by by, struct str machine_id)
+void *fleet_op_create(struct fleet *fleet, size_t bytes, struct fleet_by by, struct str machine_id)
 {
     ASSERT(bytes >= sizeof(struct op));
     struct op *op = mem_zalloc(bytes);
@@ -30,7 +30,7 @@ void *op_create(struct fleet *fleet, size_t bytes, struct fleet_by by, struct st
     return op;
 }
 
-void op_free(struct op *op)
+void fleet_op_free(struct op *op)
 {
     if (op->prev != NULL)
         op->prev->next = op->next;
@@ -40,20 +40,21 @@ void op_free(struct op *op)
         op->next->prev = op->prev;
     if (op->reserved)
         op->fleet->reserved--;
-    machine_free(op->machine);
+    fleet_machine_free(op->machine);
     mem_free(op->owned);
     mem_free(op);
 }
 
-enum err op_submit(struct op *op)
+enum err fleet_op_submit(struct op *op)
 {
     enum err err = store_write(op->fleet->store, &op->job);
     if (err != ERR_OK)
-        op_free(op);
+        fleet_op_free(op);
     return err;
 }
 
-enum err op_audit(const struct op *op, struct store_db *db, const char *action, struct str detail)
+enum err fleet_op_audit(const struct op *op, struct store_db *db, const char *action,
+                        struct str detail)
 {
     char subject[ACTOR_BYTES];
     (void)snprintf(subject, sizeof(subject), "machine:%s", op->machine_id);
@@ -67,7 +68,7 @@ enum err op_audit(const struct op *op, struct store_db *db, const char *action, 
                             });
 }
 
-struct machine *op_machine(const struct op *op)
+struct machine *fleet_op_machine(const struct op *op)
 {
-    return memory_find(op->fleet, str_from(op->machine_id));
+    return fleet_memory_find(op->fleet, str_from(op->machine_id));
 }

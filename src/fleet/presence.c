@@ -9,10 +9,11 @@ static void set_online(struct fleet *fleet, struct machine *machine, bool online
     if (machine->shown.online == online)
         return;
     machine->shown.online = online;
-    memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
+    fleet_memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
 }
 
-void presence_seen(struct fleet *fleet, struct machine *machine, int64_t now_ms, int64_t mono_ms)
+void fleet_machine_seen(struct fleet *fleet, struct machine *machine, int64_t now_ms,
+                        int64_t mono_ms)
 {
     machine->seen_mono_ms = mono_ms;
     machine->shown.last_seen_at_ms = now_ms;
@@ -22,46 +23,46 @@ void presence_seen(struct fleet *fleet, struct machine *machine, int64_t now_ms,
 void fleet_presence_seen(struct fleet *fleet, struct str machine_id, int64_t now_ms,
                          int64_t mono_ms)
 {
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     if (machine != NULL)
-        presence_seen(fleet, machine, now_ms, mono_ms);
+        fleet_machine_seen(fleet, machine, now_ms, mono_ms);
 }
 
 void fleet_presence_park(struct fleet *fleet, struct str machine_id, int64_t now_ms,
                          int64_t mono_ms)
 {
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     if (machine == NULL)
         return;
     machine->shown.parked++;
-    presence_seen(fleet, machine, now_ms, mono_ms);
+    fleet_machine_seen(fleet, machine, now_ms, mono_ms);
 }
 
 void fleet_presence_unpark(struct fleet *fleet, struct str machine_id, int64_t now_ms,
                            int64_t mono_ms)
 {
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     if (machine == NULL || machine->shown.parked == 0)
         return; /* parked before the machine was removed and added again */
     machine->shown.parked--;
-    presence_seen(fleet, machine, now_ms, mono_ms);
+    fleet_machine_seen(fleet, machine, now_ms, mono_ms);
 }
 
 enum err fleet_progress(struct fleet *fleet, struct str machine_id, struct str step,
                         struct str sensors, int64_t now_ms, int64_t mono_ms)
 {
-    struct machine *machine = memory_find(fleet, machine_id);
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
     char *json = NULL;
     if (machine == NULL)
         return ERR_NOT_FOUND;
-    if (step.len != 0 && !step_named(step))
+    if (step.len != 0 && !fleet_step_named(step))
         return ERR_INPUT;
     if (sensors.len != 0) {
-        enum err err = object_check(sensors, FLEET_BLOB_BYTES_MAX, &json);
+        enum err err = fleet_object_check(sensors, FLEET_BLOB_BYTES_MAX, &json);
         if (err != ERR_OK)
             return err;
     }
-    presence_seen(fleet, machine, now_ms, mono_ms);
+    fleet_machine_seen(fleet, machine, now_ms, mono_ms);
     bool changed = false;
     if (step.len != 0 && !str_equal(step, str_from(machine->shown.step))) {
         memcpy(machine->shown.step, step.at, step.len);
@@ -77,6 +78,6 @@ enum err fleet_progress(struct fleet *fleet, struct str machine_id, struct str s
         changed = true;
     }
     if (changed)
-        memory_changed(fleet, machine, FLEET_CHANGED_PROGRESS);
+        fleet_memory_changed(fleet, machine, FLEET_CHANGED_PROGRESS);
     return ERR_OK;
 }

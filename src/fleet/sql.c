@@ -5,8 +5,9 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_MACHINES_ALL] =
         "SELECT machine_id, kind, name, admission, demo, config, config_version, capabilities, "
         "firmware, boot_id, journal_id, created_at, last_seen_at FROM machines",
-    [SQL_TOKENS_ALL] = "SELECT token_id, machine_id, token_hash, label, created_at, last_used_at "
-                       "FROM machine_tokens WHERE revoked_at IS NULL ORDER BY token_id",
+    [SQL_TOKENS_ALL] =
+        "SELECT token_id, machine_id, fleet_token_hash, label, created_at, last_used_at "
+        "FROM machine_tokens WHERE revoked_at IS NULL ORDER BY token_id",
     [SQL_MACHINE_SHOW] = "SELECT admission FROM machines WHERE machine_id = ?1",
     [SQL_MACHINE_INSERT] = "INSERT INTO machines (machine_id, kind, name, admission, demo, config, "
                            "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -24,12 +25,13 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_MACHINE_DELETE] = "DELETE FROM machines WHERE machine_id = ?1",
     [SQL_MACHINE_DELETE_WAITING] =
         "DELETE FROM machines WHERE machine_id = ?1 AND admission = 'waiting'",
-    [SQL_TOKEN_INSERT] = "INSERT INTO machine_tokens (machine_id, token_hash, label, created_at) "
-                         "VALUES (?1, ?2, ?3, ?4)",
+    [SQL_TOKEN_INSERT] =
+        "INSERT INTO machine_tokens (machine_id, fleet_token_hash, label, created_at) "
+        "VALUES (?1, ?2, ?3, ?4)",
     [SQL_TOKEN_COUNT] =
         "SELECT COUNT(*) FROM machine_tokens WHERE machine_id = ?1 AND revoked_at IS NULL",
     [SQL_TOKEN_HELD] = "SELECT token_id FROM machine_tokens "
-                       "WHERE machine_id = ?1 AND token_hash = ?2 AND revoked_at IS NULL",
+                       "WHERE machine_id = ?1 AND fleet_token_hash = ?2 AND revoked_at IS NULL",
     [SQL_TOKEN_USED] = "UPDATE machine_tokens SET last_used_at = ?2 WHERE token_id = ?1",
     [SQL_TOKEN_REVOKE] = "UPDATE machine_tokens SET revoked_at = ?3 "
                          "WHERE machine_id = ?1 AND token_id = ?2 AND revoked_at IS NULL",
@@ -47,14 +49,14 @@ static struct store_statements fleet_statements = {
     .count = SQL_COUNT,
 };
 
-struct store_stmt *sql(struct store_db *db, enum fleet_statement index)
+struct store_stmt *fleet_sql(struct store_db *db, enum fleet_statement index)
 {
     return store_prepare(db, &fleet_statements, (int)index);
 }
 
-enum err sql_insert_machine(struct store_db *db, const struct machine *machine)
+enum err fleet_sql_insert_machine(struct store_db *db, const struct machine *machine)
 {
-    struct store_stmt *stmt = sql(db, SQL_MACHINE_INSERT);
+    struct store_stmt *stmt = fleet_sql(db, SQL_MACHINE_INSERT);
     store_bind_text(stmt, 1, str_from(machine->shown.machine_id));
     store_bind_text(stmt, 2, str_from(machine->shown.kind));
     store_bind_text(stmt, 3, str_from(machine->shown.name));
@@ -65,10 +67,10 @@ enum err sql_insert_machine(struct store_db *db, const struct machine *machine)
     return store_exec(db, stmt, NULL);
 }
 
-enum err sql_insert_token(struct store_db *db, const char *machine_id,
-                          const struct device_token *token, int64_t *ret_token_id)
+enum err fleet_sql_insert_token(struct store_db *db, const char *machine_id,
+                                const struct device_token *token, int64_t *ret_token_id)
 {
-    struct store_stmt *stmt = sql(db, SQL_TOKEN_INSERT);
+    struct store_stmt *stmt = fleet_sql(db, SQL_TOKEN_INSERT);
     store_bind_text(stmt, 1, str_from(machine_id));
     store_bind_blob(stmt, 2, token->hash, sizeof(token->hash));
     store_bind_text(stmt, 3, str_from(token->shown.label));
@@ -79,10 +81,10 @@ enum err sql_insert_token(struct store_db *db, const char *machine_id,
     return err;
 }
 
-enum err sql_for_machine(struct store_db *db, enum fleet_statement index, const char *machine_id,
-                         int64_t *ret_changes)
+enum err fleet_sql_for_machine(struct store_db *db, enum fleet_statement index,
+                               const char *machine_id, int64_t *ret_changes)
 {
-    struct store_stmt *stmt = sql(db, index);
+    struct store_stmt *stmt = fleet_sql(db, index);
     store_bind_text(stmt, 1, str_from(machine_id));
     return store_exec(db, stmt, ret_changes);
 }

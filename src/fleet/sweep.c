@@ -20,14 +20,14 @@ struct sweep {
 static enum err forget_row(struct sweep *sweep, struct store_db *db, struct sweep_row *row)
 {
     int64_t changes = 0;
-    enum err err = sql_for_machine(db, SQL_TOKEN_DELETE_WAITING, row->machine_id, NULL);
+    enum err err = fleet_sql_for_machine(db, SQL_TOKEN_DELETE_WAITING, row->machine_id, NULL);
     if (err == ERR_OK)
-        err = sql_for_machine(db, SQL_MACHINE_DELETE_WAITING, row->machine_id, &changes);
+        err = fleet_sql_for_machine(db, SQL_MACHINE_DELETE_WAITING, row->machine_id, &changes);
     if (err != ERR_OK || changes == 0)
         return err; /* admitted in the last moment */
     row->gone = true;
     memcpy(sweep->op.machine_id, row->machine_id, sizeof(sweep->op.machine_id));
-    return op_audit(&sweep->op, db, "machine.forget", STR_NONE);
+    return fleet_op_audit(&sweep->op, db, "machine.forget", STR_NONE);
 }
 
 static enum err sweep_run(struct store_job *job, struct store_db *db)
@@ -39,13 +39,13 @@ static enum err sweep_run(struct store_job *job, struct store_db *db)
         struct store_stmt *stmt = NULL;
         switch (row->what) {
         case SWEEP_SEEN:
-            stmt = sql(db, SQL_SEEN_SET);
+            stmt = fleet_sql(db, SQL_SEEN_SET);
             store_bind_text(stmt, 1, str_from(row->machine_id));
             store_bind_i64(stmt, 2, row->at_ms);
             err = store_exec(db, stmt, NULL);
             break;
         case SWEEP_TOKEN_USED:
-            stmt = sql(db, SQL_TOKEN_USED);
+            stmt = fleet_sql(db, SQL_TOKEN_USED);
             store_bind_i64(stmt, 1, row->token_id);
             store_bind_i64(stmt, 2, row->at_ms);
             err = store_exec(db, stmt, NULL);
@@ -65,18 +65,18 @@ static void sweep_done(struct store_job *job, enum err err)
     fleet->sweeping = false;
     for (uint32_t i = 0; i < sweep->count && err == ERR_OK; i++) {
         const struct sweep_row *row = &sweep->row[i];
-        struct machine *machine = memory_find(fleet, str_from(row->machine_id));
+        struct machine *machine = fleet_memory_find(fleet, str_from(row->machine_id));
         if (machine == NULL)
             continue;
-        struct device_token *token = memory_token(machine, row->token_id);
+        struct device_token *token = fleet_memory_token(machine, row->token_id);
         if (row->what == SWEEP_SEEN)
             machine->saved_seen_at_ms = row->at_ms;
         else if (row->what == SWEEP_TOKEN_USED && token != NULL)
             token->saved_used_at_ms = row->at_ms;
         else if (row->what == SWEEP_FORGET && row->gone)
-            memory_remove(fleet, machine);
+            fleet_memory_remove(fleet, machine);
     }
-    op_free(&sweep->op);
+    fleet_op_free(&sweep->op);
 }
 
 static void add_row(struct sweep *sweep, enum sweep_what what, const struct machine *machine,
@@ -127,7 +127,7 @@ static void notice_offline(struct fleet *fleet, int64_t mono_ms)
             mono_ms - machine->seen_mono_ms < (int64_t)fleet->options.online_s * 1000)
             continue;
         machine->shown.online = false;
-        memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
+        fleet_memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
     }
 }
 
@@ -137,14 +137,14 @@ void fleet_sweep(struct fleet *fleet, int64_t now_ms, int64_t mono_ms)
     if (fleet->sweeping)
         return;
     struct fleet_by by = {.actor = STR("system"), .now_ms = now_ms};
-    struct sweep *sweep = op_create(fleet, sizeof(*sweep), by, STR("-"));
+    struct sweep *sweep = fleet_op_create(fleet, sizeof(*sweep), by, STR("-"));
     if (sweep == NULL)
         return; /* nothing is lost: the next one finds the same */
     collect(fleet, sweep, now_ms);
     if (sweep->count == 0) {
-        op_free(&sweep->op);
+        fleet_op_free(&sweep->op);
         return;
     }
     sweep->op.job = (struct store_job){.run = sweep_run, .done = sweep_done};
-    fleet->sweeping = op_submit(&sweep->op) == ERR_OK;
+    fleet->sweeping = fleet_op_submit(&sweep->op) == ERR_OK;
 }

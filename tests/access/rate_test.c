@@ -123,39 +123,39 @@ TEST(back_off_doubles_to_a_quarter_of_an_hour)
     struct str key = STR("198.51.100.1|alice");
     int64_t now_ms = 1000000;
     int64_t retry_ms = 0;
-    CHECK_OK(lru_init(&lru, 16));
+    CHECK_OK(access_lru_init(&lru, 16));
     for (int i = 0; i < 3; i++)
-        CHECK(backoff_try(&lru, key, now_ms, &retry_ms));
+        CHECK(access_backoff_try(&lru, key, now_ms, &retry_ms));
     static const int64_t waits_s[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900};
     for (size_t i = 0; i < ARRAY_COUNT(waits_s); i++) {
-        CHECK(!backoff_try(&lru, key, now_ms, &retry_ms));
+        CHECK(!access_backoff_try(&lru, key, now_ms, &retry_ms));
         CHECK_EQ(retry_ms, waits_s[i] * 1000);
-        CHECK(!backoff_try(&lru, key, now_ms + retry_ms - 1, &retry_ms));
+        CHECK(!access_backoff_try(&lru, key, now_ms + retry_ms - 1, &retry_ms));
         CHECK_EQ(retry_ms, 1);
         now_ms += waits_s[i] * 1000;
-        CHECK(backoff_try(&lru, STR("203.0.113.5|alice"), now_ms, &retry_ms) || i >= 3);
-        CHECK(backoff_try(&lru, key, now_ms, &retry_ms));
+        CHECK(access_backoff_try(&lru, STR("203.0.113.5|alice"), now_ms, &retry_ms) || i >= 3);
+        CHECK(access_backoff_try(&lru, key, now_ms, &retry_ms));
     }
     /* an hour of peace after the last wait forgets */
     now_ms += 900 * 1000 + 3600 * 1000 + 1;
     for (int i = 0; i < 3; i++)
-        CHECK(backoff_try(&lru, key, now_ms, &retry_ms));
-    CHECK(!backoff_try(&lru, key, now_ms, &retry_ms));
-    backoff_forget(&lru, key);
-    CHECK(backoff_try(&lru, key, now_ms, &retry_ms));
-    lru_finish(&lru);
+        CHECK(access_backoff_try(&lru, key, now_ms, &retry_ms));
+    CHECK(!access_backoff_try(&lru, key, now_ms, &retry_ms));
+    access_backoff_forget(&lru, key);
+    CHECK(access_backoff_try(&lru, key, now_ms, &retry_ms));
+    access_lru_finish(&lru);
 }
 
 TEST(what_could_not_be_told_does_not_count)
 {
     struct lru lru;
     int64_t retry_ms = 0;
-    CHECK_OK(lru_init(&lru, 16));
+    CHECK_OK(access_lru_init(&lru, 16));
     for (int i = 0; i < 100; i++) {
-        CHECK(backoff_try(&lru, STR("k"), 5000, &retry_ms));
-        backoff_undo(&lru, STR("k"));
+        CHECK(access_backoff_try(&lru, STR("k"), 5000, &retry_ms));
+        access_backoff_undo(&lru, STR("k"));
     }
-    lru_finish(&lru);
+    access_lru_finish(&lru);
 }
 
 TEST(map_survives_failed_allocations)

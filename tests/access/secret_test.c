@@ -11,13 +11,13 @@ TEST(secrets_are_long_and_never_the_same)
     uint8_t hash_one[SECRET_HASH_BYTES];
     uint8_t hash_two[SECRET_HASH_BYTES];
     CHECK(sodium_init() >= 0);
-    CHECK_OK(secret_make("at_", one, hash_one));
-    CHECK_OK(secret_make("at_", two, hash_two));
+    CHECK_OK(access_secret_make("at_", one, hash_one));
+    CHECK_OK(access_secret_make("at_", two, hash_two));
     CHECK_EQ(strlen(one), 46);
     CHECK_EQ(memcmp(one, "at_", 3), 0);
     CHECK(strcmp(one, two) != 0);
     CHECK(memcmp(hash_one, hash_two, sizeof(hash_one)) != 0);
-    secret_hash(str_from(one), hash_two);
+    access_secret_hash(str_from(one), hash_two);
     CHECK_BYTES(hash_one, hash_two, sizeof(hash_one));
 }
 
@@ -25,8 +25,8 @@ TEST(csrf_belongs_to_its_session)
 {
     struct access_caller caller = {.via = ACCESS_VIA_SESSION};
     char other[ACCESS_SECRET_BYTES];
-    secret_csrf(STR("as_one"), caller.csrf);
-    secret_csrf(STR("as_two"), other);
+    access_secret_csrf(STR("as_one"), caller.csrf);
+    access_secret_csrf(STR("as_two"), other);
     CHECK(access_csrf_ok(&caller, str_from(caller.csrf)));
     CHECK(!access_csrf_ok(&caller, str_from(other)));
     CHECK(!access_csrf_ok(&caller, STR_NONE));
