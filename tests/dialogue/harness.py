@@ -106,6 +106,10 @@ class Client:
             self.connection.close()
             self.connection = None
 
+    def __del__(self):
+        if getattr(self, 'connection', None):
+            self.connection.close()
+
     def call(self, method, path, body=None, headers=None, raw=None, check=True):
         """`body`: a value sent as JSON.  `raw`: bytes sent as they are."""
         head = dict(self.headers)
@@ -504,6 +508,6 @@ def main():
     skipped = len(result.skipped)
     for test, why in result.skipped:
         print(f'skipped: {test}: {why}', flush=True)
-    passed = result.testsRun - failed - skipped
+    passed = max(result.testsRun - failed - skipped, 0)
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''), flush=True)
     sys.exit(1 if failed or result.testsRun == 0 else 0)

@@ -116,6 +116,14 @@ class Replies(unittest.TestCase):
         self.assertFalse(self.faults(*create, 429, problem(status=429, code='rate_limited'), kind=kind,
                                      retry_after='3'))
 
+    def test_only_unread_requests_have_no_id(self):
+        kind = 'application/problem+json'
+        path = ('GET', '/api/commands')
+        self.assertFalse(self.faults(*path, 400, problem(status=400, code='malformed', request_id=None), kind=kind,
+                                     x_request_id=''))
+        self.assertTrue(self.faults(*path, 400, problem(status=400, code='bad_value', request_id=None), kind=kind,
+                                    x_request_id=''))
+
     def test_plain_paths_go_before_patterns(self):
         self.assertEqual(self.spec.find('/api/commands/create'), '/api/commands/create')
         self.assertEqual(self.spec.find('/api/commands/12'), '/api/commands/{command_id}')

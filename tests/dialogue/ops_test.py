@@ -367,7 +367,7 @@ class Twins(harness.Case):
         token = server.board().headers['Authorization'].split()[1]
         actuations = self.folder / 'actuations'
         twin = self.twin(server, 'm-1', token, '--journal', str(self.folder / 'journal'), '--actuations',
-                         str(actuations), *args, speed=200)
+                         str(actuations), *args, speed=100)
         command = admin.order('m-1')
         until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
         return server, admin, twin, command, actuations

@@ -477,7 +477,7 @@ class HoldsAndFailures(QueueCase):
         self.assertIs(reply.json['machine']['hold']['held'], False)
         self.assertEqual(board.check().json['command_id'], command)
 
-    def fail(self, board, error):
+    def fails(self, board, error):
         command = self.admin.order(board.name)
         claim_id = board.run(command)
         self.assertEqual(board.update(command, 'failed', claim_id=claim_id, meta={'error': error}).status, 200)
@@ -489,7 +489,7 @@ class HoldsAndFailures(QueueCase):
     def test_a_mechanical_failure_stops_the_machine(self):
         for index, error in enumerate(('pick_failed', 'insert_failed')):
             board = self.board(f'{self.name}-{index}')
-            self.fail(board, error)
+            self.fails(board, error)
             machine = self.admin.machine(board.name)
             self.assertTrue(machine['hold']['held'], error)
             self.admin.order(board.name)
@@ -498,10 +498,10 @@ class HoldsAndFailures(QueueCase):
     def test_three_failures_in_a_row_stop_the_machine(self):
         board = self.board()
         for count in (1, 2):
-            self.fail(board, 'pump_timeout')
+            self.fails(board, 'short_volume')
             machine = self.admin.machine(self.name)
             self.assertEqual((machine['hold']['held'], machine['failures_in_row']), (False, count))
-        self.fail(board, 'pump_timeout')
+        self.fails(board, 'short_volume')
         self.assertTrue(self.admin.machine(self.name)['hold']['held'])
         self.assertTrue(until(self.open_alerts, what='the alert'))
 
@@ -509,7 +509,7 @@ class HoldsAndFailures(QueueCase):
         board = self.board()
         for _ in range(2):
             for _ in range(2):
-                self.fail(board, 'pump_timeout')
+                self.fails(board, 'short_volume')
             command = self.admin.order(self.name)
             board.update(command, 'complete', claim_id=board.run(command))
         machine = self.admin.machine(self.name)
