@@ -25,8 +25,20 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.{js,mjs}"], languageOptions: { globals: { ...globals.node, ...globals.browser } } },
-  wall(["src/lib/**", "src/i18n/**"], ["**/design/**", "**/features/**", "**/app/**"], "lib stands below design, features and app"),
+  wall(
+    ["src/lib/**", "src/i18n/**"],
+    ["**/design/**", "**/features/**", "**/app/**"],
+    "lib stands below design, features and app",
+  ),
   wall(["src/design/**"], ["**/features/**", "**/app/**"], "design stands below features and app"),
-  wall(["src/features/operations/**"], ["**/features/account/**", "../account/**", "**/app/**"], "features do not import each other"),
-  wall(["src/features/account/**"], ["**/features/operations/**", "../operations/**", "**/app/**"], "features do not import each other"),
+  wall(
+    ["src/features/operations/**"],
+    ["**/features/account/**", "../account/**", "**/app/**"],
+    "features do not import each other",
+  ),
+  wall(
+    ["src/features/account/**"],
+    ["**/features/operations/**", "../operations/**", "**/app/**"],
+    "features do not import each other",
+  ),
 );

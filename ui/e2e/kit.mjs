@@ -31,7 +31,11 @@ export const PHONE = { width: 390, height: 844 };
 // A page that remembers what went wrong in it.
 export async function openPage(browser, { viewport = WIDE, colorScheme = "light", storageState, ...more } = {}) {
   const context = await browser.newContext({
-    viewport, colorScheme, locale: "en-GB", ...(storageState ? { storageState } : {}), ...more,
+    viewport,
+    colorScheme,
+    locale: "en-GB",
+    ...(storageState ? { storageState } : {}),
+    ...more,
   });
   const page = await context.newPage();
   page.faults = [];
@@ -75,7 +79,11 @@ export async function axe(page) {
     }),
   );
   return result.violations.map(
-    (violation) => `${violation.id}: ${violation.nodes.map((node) => `${node.target.join(" ")} ${(node.any[0] ?? node.none[0] ?? node.all[0])?.message ?? ""}`).slice(0, 4).join(" | ")}`,
+    (violation) =>
+      `${violation.id}: ${violation.nodes
+        .map((node) => `${node.target.join(" ")} ${(node.any[0] ?? node.none[0] ?? node.all[0])?.message ?? ""}`)
+        .slice(0, 4)
+        .join(" | ")}`,
   );
 }
 

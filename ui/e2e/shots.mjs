@@ -10,7 +10,10 @@ async function firstIn(page, state) {
 }
 
 const browser = await launch();
-for (const [size, viewport] of [["1440", WIDE], ["390", PHONE]]) {
+for (const [size, viewport] of [
+  ["1440", WIDE],
+  ["390", PHONE],
+]) {
   for (const colorScheme of ["light", "dark"]) {
     const page = await openPage(browser, { viewport, colorScheme });
     await page.goto(`${URL_BASE}/signin`);

@@ -36,7 +36,9 @@ const script = sum(seen);
 const style = sum(styles);
 const kb = (bytes) => `${(bytes / KB).toFixed(1)} kB`;
 
-console.log(`first view: script ${kb(script)} of ${kb(SCRIPT_LIMIT)}, style ${kb(style)} of ${kb(STYLE_LIMIT)} (brotli)`);
+console.log(
+  `first view: script ${kb(script)} of ${kb(SCRIPT_LIMIT)}, style ${kb(style)} of ${kb(STYLE_LIMIT)} (brotli)`,
+);
 let failed = false;
 if (script > SCRIPT_LIMIT || style > STYLE_LIMIT) {
   for (const file of seen) console.error(`  ${kb(sizeOf(file))}  ${file}`);

@@ -19,7 +19,10 @@ for (const path of [...files(dist)]) {
   if (!text.has(extname(path)) || path.includes("/.vite/")) continue;
   const bytes = readFileSync(path);
   if (bytes.length < 512) continue; // smaller than what compression would add in headers
-  writeFileSync(`${path}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } }));
+  writeFileSync(
+    `${path}.br`,
+    brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } }),
+  );
   writeFileSync(`${path}.gz`, gzipSync(bytes, { level: 9 }));
   count++;
 }

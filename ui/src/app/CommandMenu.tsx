@@ -29,7 +29,12 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
       { id: "floor", group: t.menu.pages, label: t.nav.floor, run: go("/operations") },
       { id: "commands", group: t.menu.pages, label: t.nav.commands, run: go("/commands") },
       { id: "held", group: t.menu.pages, label: `${t.nav.commands}: ${t.state.held}`, run: go("/commands?state=held") },
-      { id: "unknown", group: t.menu.pages, label: `${t.nav.commands}: ${t.state.unknown}`, run: go("/commands?state=unknown") },
+      {
+        id: "unknown",
+        group: t.menu.pages,
+        label: `${t.nav.commands}: ${t.state.unknown}`,
+        run: go("/commands?state=unknown"),
+      },
       { id: "alerts", group: t.menu.pages, label: t.nav.alerts, run: go("/alerts") },
       { id: "audit", group: t.menu.pages, label: t.nav.audit, run: go("/audit") },
       { id: "account", group: t.menu.pages, label: t.nav.account, run: go("/account") },
@@ -40,15 +45,33 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
         ...(machine.name ? { note: machine.machine_id } : {}),
         run: go(`/operations/machines/${encodeURIComponent(machine.machine_id)}`),
       })),
-      { id: "light", group: t.menu.actions, label: t.menu.switchTheme(t.shell.themeLight), run: () => setTheme("light") },
+      {
+        id: "light",
+        group: t.menu.actions,
+        label: t.menu.switchTheme(t.shell.themeLight),
+        run: () => setTheme("light"),
+      },
       { id: "dark", group: t.menu.actions, label: t.menu.switchTheme(t.shell.themeDark), run: () => setTheme("dark") },
-      { id: "system", group: t.menu.actions, label: t.menu.switchTheme(t.shell.themeSystem), run: () => setTheme("system") },
+      {
+        id: "system",
+        group: t.menu.actions,
+        label: t.menu.switchTheme(t.shell.themeSystem),
+        run: () => setTheme("system"),
+      },
     ];
     const wanted = text.trim().toLowerCase();
     const number = /^#?(\d{1,15})$/.exec(wanted)?.[1];
     const found = all.filter((entry) => matches(`${entry.label} ${entry.note ?? ""}`.toLowerCase(), wanted));
     return number
-      ? [{ id: "number", group: t.menu.pages, label: t.menu.commandNumber(Number(number)), run: go(`/commands/${number}`) }, ...found]
+      ? [
+          {
+            id: "number",
+            group: t.menu.pages,
+            label: t.menu.commandNumber(Number(number)),
+            run: go(`/commands/${number}`),
+          },
+          ...found,
+        ]
       : found;
   }, [machines, navigate, text]);
 

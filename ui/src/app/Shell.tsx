@@ -33,7 +33,8 @@ export function Shell({ children }: { children: ReactNode }) {
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey)
+        return;
       event.preventDefault();
       setMenu((open) => !open);
     };
@@ -98,7 +99,11 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
         {signedIn && <LostBanner />}
       </header>
-      <main id="content" tabIndex={-1} className="mx-auto max-w-360 px-4 pt-6 pb-28 outline-none md:px-8 md:pt-10 md:pb-20">
+      <main
+        id="content"
+        tabIndex={-1}
+        className="mx-auto max-w-360 px-4 pt-6 pb-28 outline-none md:px-8 md:pt-10 md:pb-20"
+      >
         {children}
       </main>
       {signedIn && (
@@ -183,11 +188,26 @@ function LinkLamp() {
   const word = link === "live" ? t.shell.live : link === "connecting" ? t.shell.connecting : t.shell.lost;
   return (
     <span className="flex items-center gap-1.5 text-note text-espresso-soft">
-      <svg viewBox="0 0 12 12" width="10" height="10" aria-hidden="true" className={link === "live" ? "text-ready" : "text-waiting"}>
+      <svg
+        viewBox="0 0 12 12"
+        width="10"
+        height="10"
+        aria-hidden="true"
+        className={link === "live" ? "text-ready" : "text-waiting"}
+      >
         {link === "live" ? (
           <circle cx="6" cy="6" r="4.5" fill="currentColor" />
         ) : (
-          <circle cx="6" cy="6" r="4.5" fill="none" stroke="currentColor" strokeWidth="2" strokeDasharray="4 3" className="breathes" />
+          <circle
+            cx="6"
+            cy="6"
+            r="4.5"
+            fill="none"
+            stroke="currentColor"
+            strokeWidth="2"
+            strokeDasharray="4 3"
+            className="breathes"
+          />
         )}
       </svg>
       <span className="hidden sm:inline">{word}</span>
@@ -216,7 +236,10 @@ function LostNote() {
   }, []);
   if (!shown) return null;
   return (
-    <p role="status" className="border-t border-hairline bg-waiting-wash px-4 py-1.5 text-center text-note text-espresso">
+    <p
+      role="status"
+      className="border-t border-hairline bg-waiting-wash px-4 py-1.5 text-center text-note text-espresso"
+    >
       {t.shell.lostNote}
     </p>
   );

@@ -33,7 +33,13 @@ export function Button({ tone = "plain", why, busy = false, children, onClick, c
       {busy ? t.common.working : children}
     </button>
   );
-  return why ? <WithWhy id={whyId} why={why}>{button}</WithWhy> : button;
+  return why ? (
+    <WithWhy id={whyId} why={why}>
+      {button}
+    </WithWhy>
+  ) : (
+    button
+  );
 }
 
 function WithWhy({ id, why, children }: { id: string; why: string; children: ReactNode }) {
@@ -61,11 +67,23 @@ type HoldProps = Common & {
  * For what moves metal: pressed for HOLD_MS by pointer or by Space or Enter. Let go before, and nothing is sent.
  * Assistive technology that can only click is asked to click twice.
  */
-export function HoldButton({ tone = "primary", why, busy = false, children, onHeld, className = "", ...rest }: HoldProps) {
+export function HoldButton({
+  tone = "primary",
+  why,
+  busy = false,
+  children,
+  onHeld,
+  className = "",
+  ...rest
+}: HoldProps) {
   const whyId = useId();
   const hintId = useId();
   const button = useRef<HTMLButtonElement>(null);
-  const timers = useRef<{ fire?: ReturnType<typeof setTimeout>; frame?: number; confirm?: ReturnType<typeof setTimeout> }>({});
+  const timers = useRef<{
+    fire?: ReturnType<typeof setTimeout>;
+    frame?: number;
+    confirm?: ReturnType<typeof setTimeout>;
+  }>({});
   const held = useRef(onHeld);
   const [hint, setHint] = useState<"rest" | "early" | "confirm">("rest");
   const off = why !== undefined || busy;

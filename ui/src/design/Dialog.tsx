@@ -19,7 +19,10 @@ export function Dialog({ open, onClose, title, children, footer, width }: Props)
     <Base.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <Base.Portal>
         <Base.Backdrop className="dialog-veil" />
-        <Base.Popup className="dialog" style={width ? ({ "--dialog-width": `${width}px` } as CSSProperties) : undefined}>
+        <Base.Popup
+          className="dialog"
+          style={width ? ({ "--dialog-width": `${width}px` } as CSSProperties) : undefined}
+        >
           <header className="flex items-start justify-between gap-4 px-5 pt-4 pb-2 sm:px-6">
             <Base.Title className="font-serif text-title font-medium">{title}</Base.Title>
             <Base.Close className="button button--quiet -mt-1.5 -mr-2 px-0" aria-label={t.common.close}>

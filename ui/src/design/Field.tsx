@@ -70,7 +70,10 @@ export function LimitField({ label, limit, text, onText, refusal, eager = false,
               nudge(event.key === "ArrowUp" ? 1 : -1);
             }}
           />
-          <span className="pointer-events-none absolute inset-y-0 right-3 flex items-center text-espresso-soft" aria-hidden="true">
+          <span
+            className="pointer-events-none absolute inset-y-0 right-3 flex items-center text-espresso-soft"
+            aria-hidden="true"
+          >
             {unit}
           </span>
         </div>

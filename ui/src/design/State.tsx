@@ -47,7 +47,9 @@ const glyphs: Record<CommandState, ReactNode> = {
   rejected: <path d="M8 3.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M5 11l6-6" />,
   cancelled: <path d="M4 8h8" />,
   expired: <path d="M5 3.5h6M5 12.5h6M5.5 3.5c0 3 5 6 5 9M10.5 3.5c0 3-5 6-5 9" />,
-  unknown: <path d="M5.5 6.200c0-1.600 1.100-2.700 2.600-2.700s2.5 1 2.5 2.400c0 1.900-2.5 1.900-2.5 3.600M8.100 12.300v.1" />,
+  unknown: (
+    <path d="M5.5 6.200c0-1.600 1.100-2.700 2.600-2.700s2.5 1 2.5 2.400c0 1.900-2.5 1.900-2.5 3.600M8.100 12.300v.1" />
+  ),
 };
 
 export function StateGlyph({ state, size = 16 }: { state: CommandState; size?: number }) {
@@ -68,7 +70,15 @@ export function StateGlyph({ state, size = 16 }: { state: CommandState; size?: n
   );
 }
 
-export function StateBadge({ state, status = "", large = false }: { state: CommandState; status?: string; large?: boolean }) {
+export function StateBadge({
+  state,
+  status = "",
+  large = false,
+}: {
+  state: CommandState;
+  status?: string;
+  large?: boolean;
+}) {
   const signal = signalOfState[state];
   return (
     <span
@@ -87,12 +97,27 @@ export function StateBadge({ state, status = "", large = false }: { state: Comma
 export function Lamp({ on, label, note }: { on: boolean | null; label: string; note?: ReactNode }) {
   return (
     <span className="inline-flex items-start gap-2">
-      <svg viewBox="0 0 16 16" width="16" height="16" className={`mt-0.75 shrink-0 ${on === null ? "text-edge" : on ? "text-ready" : "text-fault"}`} aria-hidden="true">
+      <svg
+        viewBox="0 0 16 16"
+        width="16"
+        height="16"
+        className={`mt-0.75 shrink-0 ${on === null ? "text-edge" : on ? "text-ready" : "text-fault"}`}
+        aria-hidden="true"
+      >
         {on === true && <circle cx="8" cy="8" r="5" fill="currentColor" />}
         {on === false && (
-          <path d="M8 1.5 15 14H1zM8 6v4M8 12v.1" fill="none" stroke="currentColor" strokeWidth="1.7" strokeLinejoin="round" strokeLinecap="round" />
+          <path
+            d="M8 1.5 15 14H1zM8 6v4M8 12v.1"
+            fill="none"
+            stroke="currentColor"
+            strokeWidth="1.7"
+            strokeLinejoin="round"
+            strokeLinecap="round"
+          />
         )}
-        {on === null && <circle cx="8" cy="8" r="5" fill="none" stroke="currentColor" strokeWidth="1.5" strokeDasharray="2 2" />}
+        {on === null && (
+          <circle cx="8" cy="8" r="5" fill="none" stroke="currentColor" strokeWidth="1.5" strokeDasharray="2 2" />
+        )}
       </svg>
       <span className={on === false ? "font-semibold text-fault" : on === null ? "text-espresso-soft" : ""}>
         {label}

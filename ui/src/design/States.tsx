@@ -25,7 +25,9 @@ export function ErrorState({ what, error, onRetry }: { what: string; error: unkn
   return (
     <div role="alert" className="flex flex-col items-start gap-2 rounded-l border border-dashed border-fault p-5">
       <h2 className="font-semibold text-fault">{t.problem.loading(what)}</h2>
-      <p className="max-w-[60ch]">{problem.status === 403 ? `${t.problem.forbidden}. ${problem.detail}` : problem.detail}</p>
+      <p className="max-w-[60ch]">
+        {problem.status === 403 ? `${t.problem.forbidden}. ${problem.detail}` : problem.detail}
+      </p>
       {problem.requestId && <p className="text-note text-espresso-soft">{t.common.request(problem.requestId)}</p>}
       {onRetry && (
         <Button onClick={onRetry} className="mt-1">
@@ -51,18 +53,28 @@ export function ProblemNote({ error, children }: { error: unknown; children?: Re
   const problem = asProblem(error);
   return (
     <div role="alert" className="rounded-s bg-fault-wash px-3 py-2 text-fault">
-      <p className="font-semibold">{problem.title}</p>
-      {problem.detail !== problem.title && <p>{problem.detail}</p>}
+      {problem.offline && <p className="font-semibold">{problem.title}</p>}
+      <p className={problem.offline ? "" : "font-semibold"}>{problem.detail}</p>
       {problem.retryAfterS !== undefined && <p>{t.problem.wait(problem.retryAfterS)}</p>}
       {children}
     </div>
   );
 }
 
-export function Section({ title, action, children, id }: { title: string; action?: ReactNode; children: ReactNode; id?: string }) {
+export function Section({
+  title,
+  action,
+  children,
+  id,
+}: {
+  title: string;
+  action?: ReactNode;
+  children: ReactNode;
+  id?: string;
+}) {
   return (
     <section aria-label={title} id={id} className="flex flex-col gap-3">
-      <div className="flex min-h-11 items-end justify-between gap-4 border-b border-hairline pb-1">
+      <div className="flex min-h-12 items-baseline justify-between gap-4 border-b border-hairline pb-1">
         <h2 className="font-serif text-title font-medium">{title}</h2>
         {action}
       </div>

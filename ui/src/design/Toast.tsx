@@ -34,7 +34,9 @@ export function toast(text: string): void {
 /** A failure stays until it is closed: it may be the only trace of what did not happen. */
 export function toastProblem(error: unknown): void {
   const problem = asProblem(error);
-  set([...messages, { id: nextId++, text: problem.title, detail: problem.detail, fault: true }].slice(-KEPT));
+  // The status line's words ("Conflict") help nobody; what was refused and why is in the detail.
+  const text = problem.offline ? problem.title : problem.detail;
+  set([...messages, { id: nextId++, text, detail: problem.detail, fault: true }].slice(-KEPT));
 }
 
 export function Toasts() {

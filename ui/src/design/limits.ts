@@ -36,7 +36,15 @@ export function formatTyped(value: number): string {
   return new Intl.NumberFormat(undefined, { useGrouping: false, maximumFractionDigits: 3 }).format(value);
 }
 
-const signs: Record<string, string> = { c: "°C", celsius: "°C", degc: "°C", ml: "ml", ms: "ms", bar: "bar", percent: "%" };
+const signs: Record<string, string> = {
+  c: "°C",
+  celsius: "°C",
+  degc: "°C",
+  ml: "ml",
+  ms: "ms",
+  bar: "bar",
+  percent: "%",
+};
 
 export function unitSign(unit: string): string {
   return signs[unit.toLowerCase()] ?? unit;

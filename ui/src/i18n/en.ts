@@ -215,8 +215,7 @@ export const en = {
       : stateWords[state],
   step: (step: string): string => stepWords[step] ?? step.charAt(0).toUpperCase() + step.slice(1).replaceAll("_", " "),
   commandWord: (command: string): string => command.charAt(0).toUpperCase() + command.slice(1).replaceAll("_", " "),
-  capsuleName: (variant: string): string =>
-    variant.charAt(0).toUpperCase() + variant.slice(1).replaceAll("_", " "),
+  capsuleName: (variant: string): string => variant.charAt(0).toUpperCase() + variant.slice(1).replaceAll("_", " "),
   capsuleSystem: (type: string): string => type.charAt(0).toUpperCase() + type.slice(1),
   kindName: (kind: string): string => kind.charAt(0).toUpperCase() + kind.slice(1),
 
@@ -228,7 +227,7 @@ export const en = {
       if (working === total) return total === 1 ? "The machine is at work" : "Every machine is at work";
       if (ready + working === total && working === 0)
         return total === 1 ? "The machine is ready" : `All ${total} machines are ready`;
-      if (working > 0) return `${working} of ${total} at work, ${ready} ready`;
+      if (working > 0) return `${working} of ${total} at work, ${ready || "none"} ready`;
       return ready === 0 ? "No machine is ready" : `${ready} of ${total} machines ready`;
     },
     attention: "Needs a person",
@@ -273,6 +272,7 @@ export const en = {
       estop: ["Emergency stop released", "Emergency stop pressed"],
       magazine: ["Capsules in magazine", "Magazine empty"],
       water: ["Water", "Water low"],
+      heat: ["Thermal cutout closed", "Thermal cutout open"],
       online: ["Reporting", "Silent"],
     } as Record<string, [string, string]>,
     lampUnknown: "not reported",
@@ -290,7 +290,11 @@ export const en = {
     holdNote: "It finishes what it is doing and is offered nothing after that.",
     holdReason: "Reason",
     holdReasonHint: "What the next person should know, for example: drip tray is out",
-    held: (reason: string) => `On hold: ${reason}`,
+    held: (reason: string) => (reason ? `On hold: ${reason}` : "On hold"),
+    holdReasons: {
+      unknown_outcome: "nobody knows how a command ended",
+      failures_in_row: "several failures in a row",
+    } as Record<string, string>,
     release: "Release",
     releaseTitle: (name: string) => `Release ${name}`,
     releaseNote: "Note",
@@ -362,7 +366,8 @@ export const en = {
     orderTitle: (word: string, name: string) => `${word} on ${name}`,
     capsule: "Capsule",
     guidance: (ml: string) => `${ml} ml`,
-    differs: (capsule: string, ml: string) => `${capsule} is made for ${ml} ml. Other volumes brew, and taste different.`,
+    differs: (capsule: string, ml: string) =>
+      `${capsule} is made for ${ml} ml. Other volumes brew, and taste different.`,
     reset: (ml: string) => `Use ${ml} ml`,
     forApproval: "Hold for approval",
     forApprovalNote: "A person looks at it before it may start.",
@@ -441,6 +446,7 @@ export const en = {
     ended: "Ended",
     took: "Took",
     settledBy: "Settled by",
+    seen: "What was seen",
     uid: "Unique id",
     instructions: "Accessory instructions",
     meta: "Notes on record",
@@ -560,6 +566,7 @@ export const en = {
     changed: (name: string) => `${name} changed`,
     setPassword: "Set password",
     newPassword: "New password",
+    oldPassword: "Present password",
     passwordHint: "12 characters or more",
     passwordSet: "Password set",
     roleOf: (name: string) => `Role of ${name}`,

@@ -52,7 +52,12 @@ function appendRows(curve: CurveData, columns: string[], rows: (number | null)[]
 }
 
 /** A batch as it came over the wire, live. */
-export function appendCurve(commandId: number, step: string, columns: string[], rows: (number | null)[][]): void {
+export function appendCurve(
+  commandId: number,
+  step: string | undefined,
+  columns: string[],
+  rows: (number | null)[][],
+): void {
   const curve = touch(commandId);
   appendRows(curve, columns, rows);
   if (step && curve.steps.at(-1)?.step !== step) {

@@ -2,7 +2,7 @@ import type { LiveEvent } from "./types";
 
 /**
  * The server's events over one WebSocket. A lost connection is made again after 0.5 to 10 s with jitter; when events
- * may have been missed (another server, a gap in the numbers, any reconnection) `onGap` says: ask for everything again.
+ * may have been missed (a gap in the numbers, any reconnection) `onGap` says: ask for everything again.
  */
 
 export type LinkState = "connecting" | "live" | "lost";
@@ -43,7 +43,6 @@ export class Live {
   #socket: WebSocketLike | undefined;
   #timer: unknown;
   #failures = 0;
-  #serverId: string | undefined;
   #seq: number | undefined;
   #closed = false;
 
@@ -90,9 +89,8 @@ export class Live {
     if (event.type === "welcome") {
       this.around.clearTimer(this.#timer);
       this.#failures = 0;
-      // Events sent while nobody listened are gone, unless this is the same server and nothing happened.
-      const missed = this.#seq !== undefined && (event.server_id !== this.#serverId || event.seq !== this.#seq);
-      this.#serverId = event.server_id;
+      // A connection has numbers of its own, so nothing says what was sent while nobody listened.
+      const missed = this.#seq !== undefined;
       this.#seq = event.seq;
       this.handlers.onState("live");
       if (missed) this.handlers.onGap();

@@ -3,7 +3,10 @@
  * apart by spaces only, since "1,000" could be either. Returns null for anything else.
  */
 export function parseNumber(text: string): number | null {
-  const compact = text.replace(/[\s\u00a0\u202f']/g, "").replace(",", ".").replace("\u2212", "-");
+  const compact = text
+    .replace(/[\s\u00a0\u202f']/g, "")
+    .replace(",", ".")
+    .replace("\u2212", "-");
   if (!/^-?(\d+(\.\d*)?|\.\d+)$/.test(compact)) return null;
   const value = Number(compact);
   return Number.isFinite(value) ? value : null;

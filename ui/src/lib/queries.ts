@@ -1,9 +1,4 @@
-import {
-  QueryClient,
-  infiniteQueryOptions,
-  queryOptions,
-  type InfiniteData,
-} from "@tanstack/react-query";
+import { QueryClient, infiniteQueryOptions, queryOptions, type InfiniteData } from "@tanstack/react-query";
 import { Problem, call, query, setCsrfToken } from "./api";
 import { appendCurve, mergeCurve } from "./curves";
 import type {

@@ -50,7 +50,12 @@ export function formatDuration(ms: number): string {
   return t.time.plainMinutes(Math.floor(seconds / 60), seconds % 60);
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const dayAndClock = new Intl.DateTimeFormat(undefined, {
   year: "numeric",
   month: "short",

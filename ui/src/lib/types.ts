@@ -1,15 +1,7 @@
 /** What the server sends. Optional means the server may leave it out; null means it said "none". */
 
 export type CommandState =
-  | "held"
-  | "pending"
-  | "running"
-  | "complete"
-  | "failed"
-  | "rejected"
-  | "cancelled"
-  | "expired"
-  | "unknown";
+  "held" | "pending" | "running" | "complete" | "failed" | "rejected" | "cancelled" | "expired" | "unknown";
 
 export const COMMAND_STATES: readonly CommandState[] = [
   "held",
@@ -47,6 +39,7 @@ export interface Command {
   finished_at: string | null;
   created_by: string;
   settled_by?: string | null;
+  evidence?: string | null;
   stop_requested: boolean;
   max_duration_s: number;
   claimed: boolean;
@@ -79,6 +72,8 @@ export type Admission = "waiting" | "admitted" | "blocked";
 export interface Sensors {
   magazine_count?: number | null;
   water_ml?: number | null;
+  water_low?: boolean | null;
+  over_temperature?: boolean | null;
   head_closed?: boolean | null;
   home?: boolean | null;
   estop?: boolean | null;
@@ -179,8 +174,7 @@ export interface AuditEntry {
 }
 
 export type AuditVerdict =
-  | { intact: true; entries: number; head: string }
-  | { intact: false; first_broken: number; why: string };
+  { intact: true; entries: number; head: string } | { intact: false; first_broken: number; why: string };
 
 export type Role = "guest" | "customer" | "staff" | "admin";
 
@@ -220,7 +214,7 @@ export type LiveEvent = { seq: number } & (
       type: "progress";
       command_id: number;
       machine_id: string;
-      step: string;
+      step?: string;
       columns: string[];
       samples: (number | null)[][];
     }

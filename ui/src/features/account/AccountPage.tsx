@@ -16,10 +16,10 @@ import { setTheme, useTheme, type Theme } from "../../lib/theme";
 import type { Account, ApiToken, Page, Role } from "../../lib/types";
 import { signOut } from "./session";
 
-const ROLES: Role[] = ["guest", "customer", "staff", "admin"];
+const ROLES: Role[] = ["customer", "staff", "admin"];
 const roleOptions = (highest: Role) =>
-  ROLES.slice(0, ROLES.indexOf(highest) + 1).map((value) => ({ value, label: t.account.roles[value] }));
-const asRole = (value: string): Role => ROLES.find((role) => role === value) ?? "guest";
+  ROLES.slice(0, Math.max(1, ROLES.indexOf(highest) + 1)).map((value) => ({ value, label: t.account.roles[value] }));
+const asRole = (value: string): Role => ROLES.find((role) => role === value) ?? "customer";
 const PASSWORD_MIN = 12;
 
 export function AccountPage() {
@@ -38,8 +38,9 @@ export function AccountPage() {
     <div className="flex max-w-4xl flex-col gap-10">
       <h1 className="font-serif text-head font-medium md:text-display">{t.account.title}</h1>
       <You account={session.account} role={rights.role} open={session.open} />
+      {session.account && !rights.admin && <OwnPassword account={session.account} />}
       <Tokens role={rights.role} />
-      {rights.admin && <People />}
+      {rights.admin && <People me={session.account?.account_id} />}
     </div>
   );
 }
@@ -82,6 +83,18 @@ function You({ account, role, open }: { account: Account | null; role: Role; ope
         )}
       </div>
     </Section>
+  );
+}
+
+function OwnPassword({ account }: { account: Account }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <div>
+      <Button aria-haspopup="dialog" onClick={() => setOpen(true)}>
+        {t.account.setPassword}
+      </Button>
+      {open && <PasswordDialog account={account} own onClose={() => setOpen(false)} />}
+    </div>
   );
 }
 
@@ -200,7 +213,7 @@ function TokenDialog({ highest, onClose }: { highest: Role; onClose: () => void 
 
 const PEOPLE = ["accounts"] as const;
 
-function People() {
+function People({ me }: { me: number | undefined }) {
   const people = useQuery({
     queryKey: PEOPLE,
     queryFn: async ({ signal }) => (await call<Page<Account>>("GET", "/api/accounts?limit=200", { signal })).items,
@@ -248,7 +261,11 @@ function People() {
                 onValue={(value) => change.mutate({ account, role: asRole(value) })}
                 options={roleOptions("admin")}
               />
-              <span className="col-span-2 flex flex-wrap gap-1 sm:col-span-1 sm:justify-end" role="group" aria-label={t.account.actionsFor(account.name)}>
+              <span
+                className="col-span-2 flex flex-wrap gap-1 sm:col-span-1 sm:justify-end"
+                role="group"
+                aria-label={t.account.actionsFor(account.name)}
+              >
                 <Button tone="quiet" aria-haspopup="dialog" onClick={() => setPasswordFor(account)}>
                   {t.account.setPassword}
                 </Button>
@@ -261,7 +278,13 @@ function People() {
         </ul>
       )}
       {adding && <PersonDialog onClose={() => setAdding(false)} />}
-      {passwordFor && <PasswordDialog account={passwordFor} onClose={() => setPasswordFor(null)} />}
+      {passwordFor && (
+        <PasswordDialog
+          account={passwordFor}
+          own={passwordFor.account_id === me}
+          onClose={() => setPasswordFor(null)}
+        />
+      )}
     </Section>
   );
 }
@@ -330,10 +353,15 @@ function PersonDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
-function PasswordDialog({ account, onClose }: { account: Account; onClose: () => void }) {
+/** One's own password needs the present one: a browser left open must not be enough to take an account over. */
+function PasswordDialog({ account, own, onClose }: { account: Account; own: boolean; onClose: () => void }) {
   const [password, setPassword] = useState("");
+  const [old, setOld] = useState("");
   const set = useMutation({
-    mutationFn: () => call("POST", `/api/accounts/${account.account_id}/password`, { body: { password } }),
+    mutationFn: () =>
+      call("POST", `/api/accounts/${account.account_id}/password`, {
+        body: { password, ...(own ? { old_password: old } : {}) },
+      }),
     onSuccess: () => {
       toast(t.account.passwordSet);
       onClose();
@@ -355,6 +383,15 @@ function PasswordDialog({ account, onClose }: { account: Account; onClose: () =>
         </Button>
       }
     >
+      {own && (
+        <TextField
+          label={t.account.oldPassword}
+          type="password"
+          value={old}
+          onText={setOld}
+          autoComplete="current-password"
+        />
+      )}
       <TextField
         label={t.account.newPassword}
         type="password"

@@ -13,7 +13,6 @@ export function SignInPage() {
   const [, navigate] = useLocation();
   const rights = useRights();
   const [next] = useState(() => nextPath(location.search));
-  const [code] = useState(() => linkCode(location));
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const go = () => navigate(next, { replace: true });
@@ -21,14 +20,21 @@ export function SignInPage() {
   const link = useMutation({ mutationFn: signInByLink, onSuccess: go });
   const form = useMutation({ mutationFn: () => signIn(name.trim(), password), onSuccess: go });
 
-  const used = useRef(false);
+  const used = useRef<string | null>(null);
   const { mutate: openLink } = link;
   useEffect(() => {
-    if (!code || used.current) return;
-    used.current = true; // a code works once: strict mode's second run must not spend it
-    history.replaceState(null, "", location.pathname);
-    openLink(code);
-  }, [code, openLink]);
+    const open = () => {
+      const code = linkCode(location);
+      if (!code || used.current === code) return;
+      used.current = code; // a code works once: strict mode's second run must not spend it
+      history.replaceState(null, "", location.pathname);
+      openLink(code);
+    };
+    open();
+    // A link pasted while this page is open changes the fragment only.
+    window.addEventListener("hashchange", open);
+    return () => window.removeEventListener("hashchange", open);
+  }, [openLink]);
 
   const account = rights.session?.account;
   return (

@@ -52,7 +52,11 @@ export function AddMachineDialog({ onClose }: { onClose: () => void }) {
       }
     >
       {add.data ? (
-        <Secret label={t.machine.added(add.data.machine.machine_id)} value={add.data.token} note={t.machine.tokenOnce} />
+        <Secret
+          label={t.machine.added(add.data.machine.machine_id)}
+          value={add.data.token}
+          note={t.machine.tokenOnce}
+        />
       ) : (
         <>
           <TextField
@@ -65,7 +69,12 @@ export function AddMachineDialog({ onClose }: { onClose: () => void }) {
             maxLength={64}
             fault={refusal?.field === "machine_id" ? refusal.detail : undefined}
           />
-          <TextField label={`${t.machine.addName} (${t.common.optional})`} value={name} onText={setName} maxLength={80} />
+          <TextField
+            label={`${t.machine.addName} (${t.common.optional})`}
+            value={name}
+            onText={setName}
+            maxLength={80}
+          />
           <Select
             label={t.machine.addKind}
             value={kind}

@@ -37,10 +37,7 @@ export function AlertsPage() {
       ) : alerts.isError && !alerts.data ? (
         <ErrorState what={t.alerts.title} error={alerts.error} onRetry={() => void alerts.refetch()} />
       ) : alerts.data.length === 0 ? (
-        <EmptyState
-          title={state === "open" ? t.alerts.emptyTitle : t.alerts.emptyAllTitle}
-          note={t.alerts.emptyNote}
-        />
+        <EmptyState title={state === "open" ? t.alerts.emptyTitle : t.alerts.emptyAllTitle} note={t.alerts.emptyNote} />
       ) : (
         <ul aria-label={t.alerts.title} className="flex flex-col">
           {alerts.data.map((alert) => (
@@ -68,8 +65,21 @@ function AlertRow({ alert, machineName }: { alert: Alert; machineName: string | 
   const shape = look[alert.severity === "critical" ? "error" : alert.severity] ?? look["error"];
   const over = Boolean(alert.resolved_at);
   return (
-    <li className={`grid grid-cols-[1.5rem_minmax(0,1fr)] gap-x-3 border-b border-hairline py-4 sm:grid-cols-[1.5rem_minmax(0,1fr)_auto]`}>
-      <svg viewBox="0 0 16 16" width="22" height="22" fill="none" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" strokeLinejoin="round" className={over ? "text-espresso-soft" : shape?.ink} aria-hidden="true">
+    <li
+      className={`grid grid-cols-[1.5rem_minmax(0,1fr)] gap-x-3 border-b border-hairline py-4 sm:grid-cols-[1.5rem_minmax(0,1fr)_auto]`}
+    >
+      <svg
+        viewBox="0 0 16 16"
+        width="22"
+        height="22"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.6"
+        strokeLinecap="round"
+        strokeLinejoin="round"
+        className={over ? "text-espresso-soft" : shape?.ink}
+        aria-hidden="true"
+      >
         <path d={shape?.path} />
       </svg>
       <div className="flex flex-col gap-0.5">
@@ -79,12 +89,18 @@ function AlertRow({ alert, machineName }: { alert: Alert; machineName: string | 
         </p>
         <p className="flex flex-wrap items-center gap-x-4 gap-y-1 text-espresso-soft">
           {machineName && alert.machine_id && (
-            <Link href={`/operations/machines/${encodeURIComponent(alert.machine_id)}`} className="-my-2 py-2 text-copper underline underline-offset-4">
+            <Link
+              href={`/operations/machines/${encodeURIComponent(alert.machine_id)}`}
+              className="-my-2 py-2 text-copper underline underline-offset-4"
+            >
               {machineName}
             </Link>
           )}
           {alert.command_id ? (
-            <Link href={`/commands/${alert.command_id}`} className="-my-2 py-2 text-copper underline underline-offset-4">
+            <Link
+              href={`/commands/${alert.command_id}`}
+              className="-my-2 py-2 text-copper underline underline-offset-4"
+            >
               {t.alerts.toCommand(alert.command_id)}
             </Link>
           ) : null}

@@ -1,4 +1,5 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
 import { Button } from "../../design/Button";
 import { EmptyState, ErrorState, ProblemNote, Skeleton } from "../../design/States";
 import { t } from "../../i18n";
@@ -48,30 +49,59 @@ export function AuditPage() {
 /** Chained entries are drawn chained: the hash's first letters hang on the line to the entry before. */
 function Entry({ entry }: { entry: AuditEntry }) {
   return (
-    <li className="grid grid-cols-[5.5rem_minmax(0,1fr)] gap-x-4 border-b border-hairline py-2.5 md:grid-cols-[5.5rem_11rem_minmax(0,1fr)]">
-      <span className="border-l border-edge pl-3 text-note text-espresso-soft" title={`${t.audit.hash} ${entry.hash}`}>
+    <li className="grid grid-cols-[4.5rem_minmax(0,1fr)] items-baseline gap-x-4 border-b border-hairline md:grid-cols-[9rem_11rem_10rem_minmax(0,1fr)]">
+      <span
+        className="self-stretch border-l-2 border-edge py-2 pl-3 text-note text-espresso-soft md:flex md:items-baseline md:gap-3"
+        title={`${t.audit.hash} ${entry.hash}`}
+      >
         {entry.audit_id}
         <span className="block">{entry.hash.slice(0, 8)}</span>
       </span>
-      <span className="text-note text-espresso-soft md:text-body">
-        <time dateTime={entry.at}>{formatMoment(entry.at)}</time>
-        <span className="block text-espresso">{entry.actor}</span>
-      </span>
-      <span className="col-start-2 md:col-start-3">
-        <span className="font-semibold">{entry.action}</span> <span>{entry.subject}</span>
+      <time dateTime={entry.at} className="pt-2 text-note text-espresso-soft md:py-2 md:text-body">
+        {formatMoment(entry.at)}
+      </time>
+      <span className="col-start-2 md:col-start-3 md:py-2">{entry.actor}</span>
+      <span className="col-start-2 pb-2 md:col-start-4 md:pt-2">
+        <span className="font-semibold">{entry.action}</span> <Subject subject={entry.subject} />
         <Detail detail={entry.detail} />
       </span>
     </li>
   );
 }
 
+/** "command:12" and "machine:espresso-1" lead to what they name. */
+function Subject({ subject }: { subject: string }) {
+  const [, kind, id] = /^(command|machine):(.+)$/.exec(subject) ?? [];
+  if (!kind || !id) return <span>{subject}</span>;
+  const href = kind === "command" ? `/commands/${id}` : `/operations/machines/${encodeURIComponent(id)}`;
+  return (
+    <Link href={href} className="-my-2 inline-block py-2 text-copper underline underline-offset-4">
+      {subject}
+    </Link>
+  );
+}
+
+/** Simple pairs are written as words, anything deeper as it is. */
+function detailText(detail: Json): string {
+  if (detail === null) return "";
+  if (typeof detail !== "object") return String(detail);
+  if (Array.isArray(detail)) return JSON.stringify(detail);
+  return Object.entries(detail)
+    .filter(([, value]) => value !== null && value !== "")
+    .map(
+      ([key, value]) =>
+        `${key.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`,
+    )
+    .join(" · ");
+}
+
 function Detail({ detail }: { detail: Json }) {
-  const text = detail === null ? "" : typeof detail === "string" ? detail : JSON.stringify(detail);
-  if (text === "" || text === "{}") return null;
-  if (text.length <= 90) return <span className="block text-note break-words text-espresso-soft">{text}</span>;
+  const text = detailText(detail);
+  if (text === "") return null;
+  if (text.length <= 120) return <span className="text-note break-words text-espresso-soft md:ml-2">{text}</span>;
   return (
     <details className="text-note text-espresso-soft">
-      <summary className="cursor-pointer truncate py-1">{text.slice(0, 80)}…</summary>
+      <summary className="cursor-pointer truncate py-1">{text.slice(0, 100)}…</summary>
       <span className="block break-words">{text}</span>
     </details>
   );
@@ -91,7 +121,9 @@ function Verify() {
           <span className="font-semibold">
             {data.intact ? `✓ ${t.audit.intact(formatNumber(data.entries))}` : `✗ ${t.audit.broken(data.first_broken)}`}
           </span>
-          <span className="block text-note break-all">{data.intact ? t.audit.head(data.head.slice(0, 16)) : data.why}</span>
+          <span className="block text-note break-all">
+            {data.intact ? t.audit.head(data.head.slice(0, 16)) : data.why}
+          </span>
         </p>
       )}
     </div>

@@ -72,7 +72,9 @@ function CommandBody({ command }: { command: Command }) {
       </header>
 
       {command.state === "held" && <ApprovePanel command={command} name={name} staff={rights.staff} />}
-      {command.state === "unknown" && <SettlePanel command={command} machine={machine} name={name} staff={rights.staff} />}
+      {command.state === "unknown" && (
+        <SettlePanel command={command} machine={machine} name={name} staff={rights.staff} />
+      )}
       {command.state === "pending" && <Deadline command={command} />}
 
       {started && <LiveBrew command={command} />}
@@ -93,9 +95,7 @@ function CommandBody({ command }: { command: Command }) {
 function CancelButton({ command, signedIn }: { command: Command; signedIn: boolean }) {
   const [asking, setAsking] = useState(false);
   const running = command.state === "running";
-  const end = useAction(cancel, ({ result }) =>
-    result === "cancelled" ? t.command.cancelled : t.command.stopAsked,
-  );
+  const end = useAction(cancel, ({ result }) => (result === "cancelled" ? t.command.cancelled : t.command.stopAsked));
   if (running)
     // Stopping has to be quick: no question before it.
     return (
@@ -139,7 +139,10 @@ function CancelButton({ command, signedIn }: { command: Command; signedIn: boole
 function ApprovePanel({ command, name, staff }: { command: Command; name: string; staff: boolean }) {
   const act = useAction(approve, (done) => t.command.approved(done.command_id));
   return (
-    <section aria-label={t.command.approveTitle} className="flex flex-col items-start gap-3 rounded-l bg-waiting-wash p-5">
+    <section
+      aria-label={t.command.approveTitle}
+      className="flex flex-col items-start gap-3 rounded-l bg-waiting-wash p-5"
+    >
       <h2 className="font-serif text-title font-medium">{t.command.approveTitle}</h2>
       <p>
         {t.command.approveNote(name, recipeLine(command))} {command.command === "brew" && t.brew.cup}
@@ -200,9 +203,7 @@ function Recipe({ command }: { command: Command }) {
           ))}
         </tbody>
       </table>
-      {command.accessory_instructions && (
-        <Raw title={t.command.instructions} value={command.accessory_instructions} />
-      )}
+      {command.accessory_instructions && <Raw title={t.command.instructions} value={command.accessory_instructions} />}
     </Section>
   );
 }
@@ -217,7 +218,10 @@ function Details({ command }: { command: Command }) {
       <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-6 gap-y-2">
         <Detail label={t.command.orderedBy}>{command.created_by}</Detail>
         <Detail label={t.command.orderedAt}>
-          {formatMoment(command.created_at)} <Soft>(<TimeAgo at={command.created_at} />)</Soft>
+          {formatMoment(command.created_at)}{" "}
+          <Soft>
+            (<TimeAgo at={command.created_at} />)
+          </Soft>
         </Detail>
         {command.not_after && <Detail label={t.command.startBy}>{formatMoment(command.not_after)}</Detail>}
         {command.claimed_at && <Detail label={t.command.started}>{formatMoment(command.claimed_at)}</Detail>}
@@ -225,6 +229,7 @@ function Details({ command }: { command: Command }) {
         {took && <Detail label={t.command.took}>{took}</Detail>}
         <Detail label={t.command.maxDuration}>{formatDuration(command.max_duration_s * 1000)}</Detail>
         {command.settled_by && <Detail label={t.command.settledBy}>{command.settled_by}</Detail>}
+        {command.evidence && <Detail label={t.command.seen}>{command.evidence}</Detail>}
         <Detail label={t.command.uid}>
           <span className="break-all">{command.uid}</span>
         </Detail>

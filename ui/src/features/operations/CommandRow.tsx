@@ -8,9 +8,12 @@ import type { Command, CommandSummary } from "../../lib/types";
 import { nameOf, reasonText, recipeLine } from "./condition";
 
 /** One command in a list; the whole line is the link. */
-export function CommandRow({ command, machineName }: { command: Command; machineName?: string }) {
+export function CommandRow({ command, machineName }: { command: Command; machineName: string }) {
   const { data: kinds } = useQuery(kindsQuery);
-  const reason = reasonText(command.reason, kinds?.find((kind) => kind.kind === command.kind));
+  const reason = reasonText(
+    command.reason,
+    kinds?.find((kind) => kind.kind === command.kind),
+  );
   return (
     <li className="border-b border-hairline">
       <Link
@@ -27,7 +30,7 @@ export function CommandRow({ command, machineName }: { command: Command; machine
           {reason && <span className="block text-note text-fault">{reason}</span>}
         </span>
         <span className="col-start-1 row-start-2 text-note text-espresso-soft md:col-auto md:row-auto md:text-body">
-          {machineName ?? command.machine_id}
+          {machineName}
         </span>
         <span className="col-start-2 row-start-1 text-right md:col-auto md:row-auto md:text-left">
           <StateBadge state={command.state} status={command.status} />
@@ -40,14 +43,21 @@ export function CommandRow({ command, machineName }: { command: Command; machine
   );
 }
 
-export function CommandList({ commands, label }: { commands: Command[]; label: string }) {
+interface ListProps {
+  commands: Command[];
+  label: string;
+  /** All of one machine: its name would only be repeated. */
+  oneMachine?: boolean;
+}
+
+export function CommandList({ commands, label, oneMachine = false }: ListProps) {
   const { data: machines } = useQuery(machinesQuery);
   const names = new Map(machines?.map((machine) => [machine.machine_id, nameOf(machine)]));
   return (
     <ul aria-label={label} className="flex flex-col">
       {commands.map((command) => {
-        const name = names.get(command.machine_id);
-        return <CommandRow key={command.command_id} command={command} {...(name ? { machineName: name } : {})} />;
+        const name = oneMachine ? "" : (names.get(command.machine_id) ?? command.machine_id);
+        return <CommandRow key={command.command_id} command={command} machineName={name} />;
       })}
     </ul>
   );

@@ -50,7 +50,7 @@ export function FloorPage() {
         <section aria-label={t.floor.machines}>
           <h2 className="sr-only">{t.floor.machines}</h2>
           {/* No gap between them: the counter they stand on is one line. */}
-          <div className="grid grid-cols-1 gap-y-10 sm:grid-cols-2 md:grid-cols-3 lg:grid-cols-4">
+          <div className="grid grid-cols-1 gap-y-6 sm:grid-cols-2 sm:gap-y-10 md:grid-cols-3 lg:grid-cols-4">
             {all.map((machine) => (
               <MachineCard key={machine.machine_id} machine={machine} />
             ))}
@@ -123,7 +123,16 @@ function Attention({ machines }: { machines: Machine[] }) {
         />
       )),
     ...(open > 0
-      ? [<Ask key="alerts" state="rejected" signal="fault" href="/alerts" text={t.floor.askAlerts(open)} verb={t.floor.look} />]
+      ? [
+          <Ask
+            key="alerts"
+            state="rejected"
+            signal="fault"
+            href="/alerts"
+            text={t.floor.askAlerts(open)}
+            verb={t.floor.look}
+          />,
+        ]
       : []),
   ];
   if (unknown.isPending || held.isPending) return null;

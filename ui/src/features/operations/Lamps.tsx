@@ -19,6 +19,8 @@ export function lampsOf(machine: Machine, nowS: number): LampState[] {
   const fresh = machine.online && machine.sensors_at !== null && ageSeconds(machine.sensors_at, nowS) <= STALE_S;
   const flag = (value: unknown): boolean | null => (fresh && typeof value === "boolean" ? value : null);
   const estop = flag(sensors.estop);
+  const waterLow = flag(sensors.water_low);
+  const tooHot = flag(sensors.over_temperature);
   const count = fresh && typeof sensors.magazine_count === "number" ? sensors.magazine_count : null;
   const water = fresh && typeof sensors.water_ml === "number" ? sensors.water_ml : null;
   const lamps: LampState[] = [{ name: "online", on: machine.online }];
@@ -26,12 +28,13 @@ export function lampsOf(machine: Machine, nowS: number): LampState[] {
   return [
     ...lamps,
     { name: "estop", on: estop === null ? null : !estop },
+    ...(tooHot === null ? [] : [{ name: "heat", on: !tooHot }]),
     { name: "home", on: flag(sensors.home) },
     { name: "head", on: flag(sensors.head_closed) },
     { name: "magazine", on: count === null ? null : count > 0, ...(count ? { note: formatNumber(count) } : {}) },
     {
       name: "water",
-      on: water === null ? null : water >= LOW_WATER_ML,
+      on: waterLow !== null ? !waterLow : water === null ? null : water >= LOW_WATER_ML,
       ...(water === null ? {} : { note: `${formatNumber(water)} ml` }),
     },
   ];

@@ -22,8 +22,16 @@ export function MachineCard({ machine }: { machine: Machine }) {
   const making = useMaking(machine);
   const provenance = asProvenance(machine.sensors?.provenance);
   return (
-    <article className="flex flex-col" aria-label={name}>
-      <Link href={`/operations/machines/${encodeURIComponent(machine.machine_id)}`} className="group block px-4" tabIndex={-1} aria-hidden="true">
+    <article
+      className="grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 border-b-2 border-espresso sm:flex sm:flex-col sm:border-b-0"
+      aria-label={name}
+    >
+      <Link
+        href={`/operations/machines/${encodeURIComponent(machine.machine_id)}`}
+        className="group block self-end sm:px-4"
+        tabIndex={-1}
+        aria-hidden="true"
+      >
         <MachineDrawing
           machine={machine}
           condition={condition}
@@ -31,8 +39,8 @@ export function MachineCard({ machine }: { machine: Machine }) {
           className="mx-auto block w-full max-w-80 transition-transform duration-240 group-hover:-translate-y-0.5"
         />
       </Link>
-      <div className="flex grow flex-col gap-2 border-t-2 border-espresso px-4 pt-3">
-        <div className="flex items-start justify-between gap-3">
+      <div className="flex grow flex-col gap-1.5 pb-4 sm:gap-2 sm:border-t-2 sm:border-espresso sm:px-4 sm:pt-3 sm:pb-0">
+        <div className="flex flex-wrap items-start justify-between gap-x-3">
           <h3 className="font-serif text-title font-medium">
             <Link
               href={`/operations/machines/${encodeURIComponent(machine.machine_id)}`}

@@ -109,7 +109,9 @@ function MachineBody({ machine }: { machine: Machine }) {
             </p>
           </div>
           <div className="flex flex-wrap items-start gap-3">
-            {rights.staff && machine.admission === "admitted" && !machine.hold.held && <HoldMachine machine={machine} />}
+            {rights.staff && machine.admission === "admitted" && !machine.hold.held && (
+              <HoldMachine machine={machine} />
+            )}
             <OrderButton machine={machine} />
           </div>
         </div>
@@ -119,14 +121,10 @@ function MachineBody({ machine }: { machine: Machine }) {
         )}
       </header>
 
-      <NowOn machine={machine} />
-
-      <div className="grid gap-10 md:grid-cols-2">
-        <Section title={t.machine.interlocks}>
-          <Lamps machine={machine} />
-        </Section>
-        <Readings machine={machine} />
-      </div>
+      {machine.running && machine.running.state !== "unknown" && (
+        <NowOn machine={machine} id={machine.running.command_id} />
+      )}
+      <AtRest machine={machine} drawn={!machine.running || machine.running.state === "unknown"} />
 
       <Queue machine={machine} />
       <MachineSettings machine={machine} staff={rights.staff} admin={rights.admin} />
@@ -134,23 +132,43 @@ function MachineBody({ machine }: { machine: Machine }) {
   );
 }
 
-/** The command at work with its live view, or the machine at rest. */
-function NowOn({ machine }: { machine: Machine }) {
-  const id = machine.running?.command_id;
-  const command = useQuery({ ...commandQuery(id ?? 0), enabled: id !== undefined });
-  if (id !== undefined && command.data && machine.running?.state !== "unknown")
+/** The command at work with its live view. */
+function NowOn({ machine, id }: { machine: Machine; id: number }) {
+  const command = useQuery(commandQuery(id));
+  if (!command.data) return <Skeleton lines={2} height={140} />;
+  return (
+    <section aria-label={`${t.machine.now}: ${nameOf(machine)}`} className="flex flex-col gap-4">
+      <p className="flex flex-wrap items-center gap-3">
+        <CommandLink command={command.data} />
+        <span>{recipeLine(command.data)}</span>
+      </p>
+      <LiveBrew command={command.data} />
+    </section>
+  );
+}
+
+/** Interlocks and readings; beside the drawn machine when nothing else draws it. */
+function AtRest({ machine, drawn }: { machine: Machine; drawn: boolean }) {
+  if (!drawn)
     return (
-      <section aria-label={t.machine.now} className="flex flex-col gap-4">
-        <p className="flex flex-wrap items-center gap-3">
-          <CommandLink command={command.data} />
-          <span>{recipeLine(command.data)}</span>
-        </p>
-        <LiveBrew command={command.data} />
-      </section>
+      <div className="grid gap-10 md:grid-cols-2">
+        <Section title={t.machine.interlocks}>
+          <Lamps machine={machine} />
+        </Section>
+        <Readings machine={machine} />
+      </div>
     );
   return (
-    <div className="border-b-2 border-espresso">
-      <MachineDrawing machine={machine} condition={conditionOf(machine)} className="mx-auto block w-full max-w-88 md:mx-0" />
+    <div className="grid items-end gap-10 md:grid-cols-[minmax(0,24rem)_minmax(0,1fr)]">
+      <div className="border-b-2 border-espresso">
+        <MachineDrawing machine={machine} condition={conditionOf(machine)} className="mx-auto block w-full" />
+      </div>
+      <div className="flex flex-col gap-6">
+        <Section title={t.machine.interlocks}>
+          <Lamps machine={machine} />
+        </Section>
+        <Readings machine={machine} />
+      </div>
     </div>
   );
 }
@@ -198,13 +216,16 @@ function Queue({ machine }: { machine: Machine }) {
         {waiting.length === 0 ? (
           <p className="text-espresso-soft">{machine.hold.held ? t.machine.pending(0) : t.machine.queueEmpty}</p>
         ) : (
-          <CommandList commands={waiting} label={t.machine.queue} />
+          <CommandList commands={waiting} label={t.machine.queue} oneMachine />
         )}
       </Section>
       <Section
         title={t.machine.recent}
         action={
-          <Link href={`/commands?machine_id=${encodeURIComponent(machine.machine_id)}`} className="button button--quiet">
+          <Link
+            href={`/commands?machine_id=${encodeURIComponent(machine.machine_id)}`}
+            className="button button--quiet"
+          >
             {t.floor.allCommands}
           </Link>
         }
@@ -212,7 +233,7 @@ function Queue({ machine }: { machine: Machine }) {
         {done.length === 0 ? (
           <p className="text-espresso-soft">{t.commands.emptyTitle}</p>
         ) : (
-          <CommandList commands={done} label={t.machine.recent} />
+          <CommandList commands={done} label={t.machine.recent} oneMachine />
         )}
       </Section>
     </div>
@@ -296,7 +317,7 @@ function HoldNotice({ machine, reason, staff }: { machine: Machine; reason: stri
   return (
     <section
       aria-label={t.machine.condition.hold}
-      className={`flex flex-col gap-4 rounded-l p-5 ${open ? "bg-unknown-wash" : "bg-waiting-wash"}`}
+      className={`flex flex-col items-start gap-4 rounded-l p-5 ${open ? "bg-unknown-wash" : "bg-waiting-wash"}`}
     >
       <div>
         <p className="text-lead font-semibold">{t.machine.held(reason)}</p>
@@ -319,7 +340,7 @@ function HoldNotice({ machine, reason, staff }: { machine: Machine; reason: stri
                 {t.machine.releaseCheck}{" "}
                 {next ? t.machine.releaseNext(t.commandWord(next.command), next.command_id) : t.machine.releaseIdle}
               </p>
-              <div className="max-w-md">
+              <div className="w-full max-w-md">
                 <TextField
                   label={`${t.machine.releaseNote} (${t.common.optional})`}
                   value={note}

@@ -21,7 +21,13 @@ export function Timeline({ id, kind }: { id: number; kind: Kind | undefined }) {
   return (
     <ol className="flex flex-col">
       {entries.map((entry, index) => (
-        <Entry key={entry.history_id} entry={entry} before={entries[index - 1]} last={index === entries.length - 1} kind={kind} />
+        <Entry
+          key={entry.history_id}
+          entry={entry}
+          before={entries[index - 1]}
+          last={index === entries.length - 1}
+          kind={kind}
+        />
       ))}
     </ol>
   );
@@ -37,7 +43,14 @@ interface EntryProps {
 function Entry({ entry, before, last, kind }: EntryProps) {
   const state = asState(entry.new_status);
   const same = entry.old_status === entry.new_status;
-  const word = same ? t.command.progressNote : state ? t.state[state] : t.step(entry.new_status);
+  const first = entry.old_status === null && state === "pending";
+  const word = first
+    ? t.command.created
+    : same
+      ? t.command.progressNote
+      : state
+        ? t.state[state]
+        : t.step(entry.new_status);
   const gap = before ? Date.parse(entry.changed_at) - Date.parse(before.changed_at) : null;
   const said = textIn(entry.meta_snapshot, "evidence") ?? reasonText(textIn(entry.meta_snapshot, "reason"), kind);
   return (

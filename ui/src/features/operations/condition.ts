@@ -4,15 +4,7 @@ import type { Command, CommandSummary, Kind, Limit, Machine } from "../../lib/ty
 
 /** What a machine is now, in one word that people act on. The first that applies wins. */
 export type Condition =
-  | "waiting"
-  | "blocked"
-  | "unknown"
-  | "stopped"
-  | "working"
-  | "hold"
-  | "offline"
-  | "queued"
-  | "ready";
+  "waiting" | "blocked" | "unknown" | "stopped" | "working" | "hold" | "offline" | "queued" | "ready";
 
 export const signalOfCondition: Record<Condition, Signal> = {
   waiting: "waiting",
@@ -50,6 +42,8 @@ export function reasonText(reason: string | null | undefined, kind: Kind | undef
   if (!reason) return "";
   const refusal = kind?.refusals.find((one) => one.code === reason);
   if (refusal) return refusal.text;
+  const held = t.machine.holdReasons[reason];
+  if (held) return held;
   return /^[a-z0-9]+(_[a-z0-9]+)*$/.test(reason) ? t.commandWord(reason) : reason;
 }
 
@@ -112,5 +106,7 @@ export function railSteps(kind: Kind | undefined): string[] {
 }
 
 export function modelRefusesVertuo(machine: Machine): boolean {
-  return textIn(machine.config, "model") === "original_only" || textIn(machine.capabilities, "model") === "original_only";
+  return (
+    textIn(machine.config, "model") === "original_only" || textIn(machine.capabilities, "model") === "original_only"
+  );
 }

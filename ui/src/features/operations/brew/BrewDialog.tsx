@@ -94,7 +94,9 @@ function OrderForm({ machine, kind, command, title, onClose, again }: FormProps)
     },
     onSuccess: ({ command_id }) => {
       key.answered();
-      const text = isBrew ? t.brew.ordered(command_id) : t.brew.orderedGeneric(t.commandWord(command.command), command_id);
+      const text = isBrew
+        ? t.brew.ordered(command_id)
+        : t.brew.orderedGeneric(t.commandWord(command.command), command_id);
       toast(text);
       announce(text);
       void queryClient.invalidateQueries({ queryKey: ["commands"] });
@@ -133,16 +135,22 @@ function OrderForm({ machine, kind, command, title, onClose, again }: FormProps)
         <div className="flex flex-col gap-3">
           <WhatWillHappen machine={machine} kind={kind} command={command} draft={draft} recipe={recipe} />
           {order.error && !fieldShown && (
-            <ProblemNote error={order.error}>
-              {asProblem(order.error).offline && <p>{t.brew.lost}</p>}
-            </ProblemNote>
+            <ProblemNote error={order.error}>{asProblem(order.error).offline && <p>{t.brew.lost}</p>}</ProblemNote>
           )}
           <HoldButton
             onHeld={press}
             busy={order.isPending}
-            why={bad.length > 0 ? t.why.fields(bad.map((limit) => t.reading(limit.field).toLowerCase()).join(t.common.and)) : undefined}
+            why={
+              bad.length > 0
+                ? t.why.fields(bad.map((limit) => t.reading(limit.field).toLowerCase()).join(t.common.and))
+                : undefined
+            }
           >
-            {draft.forApproval ? t.brew.pressHeld : isBrew ? t.brew.press : t.brew.pressGeneric(t.commandWord(command.command))}
+            {draft.forApproval
+              ? t.brew.pressHeld
+              : isBrew
+                ? t.brew.press
+                : t.brew.pressGeneric(t.commandWord(command.command))}
           </HoldButton>
         </div>
       }
@@ -170,7 +178,12 @@ function OrderForm({ machine, kind, command, title, onClose, again }: FormProps)
           />
         ))}
       </div>
-      <VolumeGuidance draft={draft} limits={limits} recipe={recipe} onReset={() => change(untyped(draft, "volume_ml"))} />
+      <VolumeGuidance
+        draft={draft}
+        limits={limits}
+        recipe={recipe}
+        onReset={() => change(untyped(draft, "volume_ml"))}
+      />
       <label className="flex min-h-11 items-start gap-3">
         <input
           type="checkbox"
@@ -232,7 +245,9 @@ function WhatWillHappen({
     lines.push(
       t.brew.will(
         nameOf(machine),
-        draft.capsule ? `${t.capsuleSystem(draft.capsule.capsule_type)} ${draft.capsule.variant.replaceAll("_", " ")}` : "",
+        draft.capsule
+          ? `${t.capsuleSystem(draft.capsule.capsule_type)} ${draft.capsule.variant.replaceAll("_", " ")}`
+          : "",
         formatNumber(numberIn(recipe, "volume_ml") ?? 0, 1, false),
         formatNumber(numberIn(recipe, "temperature_c") ?? 0, 1, false),
       ),

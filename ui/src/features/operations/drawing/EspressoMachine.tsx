@@ -51,7 +51,15 @@ export function EspressoMachine({ pose }: { pose: EspressoPose }) {
     <g>
       {/* tank */}
       <rect x="217" y="120" width="20" height="116" rx="4" className="steel" />
-      <rect x="219" y={122 + 112 * (1 - water)} width="16" height={112 * water} rx="2" className="no-line" fill="var(--water)" />
+      <rect
+        x="219"
+        y={122 + 112 * (1 - water)}
+        width="16"
+        height={112 * water}
+        rx="2"
+        className="no-line"
+        fill="var(--water)"
+      />
       <path className="fine" d="M222 150h4M222 178h4M222 206h4" />
 
       {/* body, thermal block, button */}
@@ -121,7 +129,9 @@ export function EspressoMachine({ pose }: { pose: EspressoPose }) {
           <g clipPath={`url(#${cup})`}>
             <rect x="100" y="190" width="50" height="50" className="no-line" fill="var(--porcelain)" />
             <rect x="100" y={level(volume)} width="50" height="60" className="no-line" fill="var(--coffee)" />
-            {volume > 0 && <rect x="100" y={level(volume)} width="50" height="3" className="no-line" fill="var(--foam)" />}
+            {volume > 0 && (
+              <rect x="100" y={level(volume)} width="50" height="3" className="no-line" fill="var(--foam)" />
+            )}
           </g>
           <path d="M106 198h40l-4 28a9 9 0 0 1-9 8h-14a9 9 0 0 1-9-8z" />
           <path d="M106 203h-3a7 7 0 0 0 0 14h5" />

@@ -32,7 +32,14 @@ export default function Curves({ curve, targets, provenance }: Props) {
   const [zoomed, setZoomed] = useState(false);
   const plots = useRef(new Map<string, uPlot>());
   const syncKey = useId();
-  const columns = useMemo(() => chartColumns(curve, ROWS.map((row) => row.name)), [curve]);
+  const columns = useMemo(
+    () =>
+      chartColumns(
+        curve,
+        ROWS.map((row) => row.name),
+      ),
+    [curve],
+  );
   const times = columns[0] ?? [];
   const shown = at !== null && at < times.length ? at : times.length - 1;
   const value = (index: number): number | null => columns[index + 1]?.[shown] ?? null;
@@ -112,7 +119,7 @@ export default function Curves({ curve, targets, provenance }: Props) {
                 </span>
                 {targets[row.name] !== undefined && (
                   <span className="text-note text-copper">
-                    {t.live.targetValue(formatNumber(targets[row.name] ?? 0, 0))}
+                    {t.live.targetValue(formatNumber(targets[row.name] ?? 0, 1, false))}
                   </span>
                 )}
               </p>
@@ -241,13 +248,15 @@ function makePlot(holder: HTMLElement, row: Row, shape: PlotShape): uPlot {
       },
       scales: { x: { time: false }, y: { range } },
       axes: [
-        { ...axis, size: shape.last ? 26 : 0, values: shape.last ? (_, ticks) => ticks.map((s) => `${s} s`) : () => [] },
+        {
+          ...axis,
+          grid: { show: false },
+          size: shape.last ? 26 : 0,
+          values: shape.last ? (_, ticks) => ticks.map((s) => `${s} s`) : () => [],
+        },
         { ...axis, size: 44, splits: (u) => splits(u.scales["y"]?.min ?? 0, u.scales["y"]?.max ?? 1) },
       ],
-      series: [
-        {},
-        { stroke: colour.ink, width: 1.75, spanGaps: false, points: { show: false } },
-      ],
+      series: [{}, { stroke: colour.ink, width: 1.75, spanGaps: false, points: { show: false } }],
       hooks: {
         drawClear: [(u) => drawBehind(u, shape, colour, font)],
         setCursor: [(u) => shape.latest.current.onPoint(u.cursor.idx ?? null)],
@@ -305,6 +314,7 @@ function drawBehind(u: uPlot, shape: PlotShape, colour: Colours, font: string): 
   ctx.clip();
   ctx.font = font.replace("12px", `${12 * scale}px`);
   ctx.textBaseline = "top";
+  ctx.textAlign = "left"; // the axes leave theirs behind
   ctx.lineWidth = scale;
   let free = bbox.left;
   for (const { step, t_ms } of shape.latest.current.steps) {

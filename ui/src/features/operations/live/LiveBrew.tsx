@@ -10,6 +10,7 @@ import { curveQuery, kindsQuery, machineQuery } from "../../../lib/queries";
 import { formatDuration, useNow } from "../../../lib/time";
 import type { Command } from "../../../lib/types";
 import { conditionOf, measuredVolume, numberIn, railSteps, recipeOf, type Condition } from "../condition";
+import { Cup } from "../drawing/Cup";
 import { MachineDrawing } from "../drawing/MachineDrawing";
 import { StepRail } from "./StepRail";
 
@@ -46,34 +47,44 @@ export function LiveBrew({ command }: { command: Command }) {
   const provenance = asProvenance(machine?.sensors?.provenance);
   const ended =
     command.state === "complete" ? "good" : command.state === "unknown" ? "open" : running || !step ? undefined : "bad";
-  const condition: Condition = running ? "working" : (conditionOfEnd[command.state] ?? (machine ? conditionOf(machine) : "ready"));
+  const condition: Condition = running
+    ? "working"
+    : (conditionOfEnd[command.state] ?? (machine ? conditionOf(machine) : "ready"));
 
   return (
     <div className="flex flex-col gap-8">
       {steps.length > 0 && (step !== null || running) && <StepRail steps={steps} current={step} ended={ended} />}
-      <div className="grid items-end gap-6 md:grid-cols-[minmax(0,22rem)_minmax(0,1fr)] md:gap-10">
+      <div className="grid items-end gap-x-10 gap-y-6 md:grid-cols-[minmax(0,20rem)_minmax(0,1fr)]">
         {machine && (
           <div className="border-b border-espresso">
             <MachineDrawing
-              machine={running ? machine : { ...machine, step: step === "error" ? null : command.state === "complete" ? "complete" : step }}
+              machine={
+                running
+                  ? machine
+                  : { ...machine, step: step === "error" ? null : command.state === "complete" ? "complete" : step }
+              }
               condition={condition}
               progress={targetMl ? Math.min(1, volume / targetMl) : null}
               volumeMl={volume}
               targetMl={targetMl}
               flowing={running && (flow ?? 0) > 0.05}
-              className="mx-auto block w-full max-w-88"
+              className="mx-auto block w-full max-w-80"
             />
           </div>
         )}
-        <div className="flex flex-col gap-5 pb-1">
-          <p className="flex flex-wrap items-baseline gap-x-3">
-            <span className="font-serif text-display font-medium">{formatNumber(volume, 1)}</span>
-            <span className="text-title">
-              ml {targetMl !== null && <span className="text-espresso-soft">{t.live.of(`${formatNumber(targetMl)} ml`)}</span>}
-            </span>
+        <div className="grid grid-cols-[minmax(0,11rem)_minmax(0,1fr)] items-end gap-x-6 gap-y-5 sm:grid-cols-[minmax(0,14rem)_minmax(0,1fr)]">
+          <Cup volumeMl={volume} targetMl={targetMl} flowing={running && (flow ?? 0) > 0.05} className="block w-full" />
+          <div className="flex flex-col items-start gap-1 pb-3">
+            <p>
+              <span className="font-serif text-display font-medium">{formatNumber(volume, 1)}</span>{" "}
+              <span className="text-title">ml</span>
+            </p>
+            {targetMl !== null && (
+              <p className="text-lead text-copper">{t.live.targetValue(`${formatNumber(targetMl)} ml`)}</p>
+            )}
             {provenance && <Provenance of={provenance} />}
-          </p>
-          <dl className="grid grid-cols-2 gap-x-6 gap-y-4 sm:grid-cols-4">
+          </div>
+          <dl className="col-span-2 grid grid-cols-2 gap-x-6 gap-y-4 sm:grid-cols-4">
             <Reading name="temperature_c" digits={1} value={lastValue(curve, "temperature_c")} />
             <Reading name="pressure_bar" digits={1} value={lastValue(curve, "pressure_bar")} />
             <Reading name="flow_ml_s" digits={2} value={running ? flow : null} />
@@ -132,7 +143,8 @@ function Elapsed({ command }: { command: Command }) {
   const now = useNow();
   if (!command.claimed_at) return null;
   const from = Date.parse(command.claimed_at);
-  const to = command.finished_at ? Date.parse(command.finished_at) : now * 1000;
+  const ended = command.finished_at ?? (command.state === "running" ? null : command.updated_at);
+  const to = ended ? Date.parse(ended) : now * 1000;
   return (
     <div>
       <dt className="text-note text-espresso-soft">{t.live.elapsed}</dt>
