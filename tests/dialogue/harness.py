@@ -239,7 +239,7 @@ class Server:
         self.folder = pathlib.Path(folder)
         self.log_path = self.folder.parent / f'{self.folder.name}.{log_name}'
         self.env = {name: value for name, value in os.environ.items() if not name.startswith('AUTOMAT_')}
-        self.env.update(RATES)
+        self.env.update(RATES, AUTOMAT_DOCS=str(ROOT / 'docs'))
         if admin_token:
             self.env['AUTOMAT_ADMIN_TOKEN'] = admin_token
         self.env.update(env or {})

@@ -361,25 +361,25 @@ def alive(server):
 class Twins(harness.Case):
     """The whole main job once: order, claim, brew, report."""
 
-    def brew(self, *args):
+    def brew(self, *args, speed=100):
         server = self.server('--grace', '5')
         admin = server.admin()
         token = server.board().headers['Authorization'].split()[1]
         actuations = self.folder / 'actuations'
         twin = self.twin(server, 'm-1', token, '--journal', str(self.folder / 'journal'), '--actuations',
-                         str(actuations), *args, speed=100)
+                         str(actuations), *args, speed=speed)
         command = admin.order('m-1')
         until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
         return server, admin, twin, command, actuations
 
     def test_a_brew_to_the_end(self):
-        server, admin, twin, command, actuations = self.brew()
+        server, admin, twin, command, actuations = self.brew(speed=20)
         shown = admin.show(command)
         self.assertEqual(shown['state'], 'complete', twin.log()[-3000:])
         self.assertIn(shown['uid'], actuations.read_text())
         curve = admin.get(f'/api/commands/{command}/curve').json
         self.assertGreater(len(curve['samples']), 10)
-        self.assertGreater(len(curve['steps']), 3)
+        self.assertGreater(len(curve['steps']), 3, curve['steps'])
         machine = admin.machine('m-1')
         self.assertTrue(machine['online'])
         self.assertTrue(machine['sensors'])
