@@ -57,7 +57,7 @@ bool kinds_read_ok(const struct kinds_reader *reader);
 const json_t *kinds_read_any(struct kinds_reader *reader, const char *name, bool required);
 const json_t *kinds_read_object(struct kinds_reader *reader, const char *name, bool required);
 const json_t *kinds_read_array(struct kinds_reader *reader, const char *name, bool required);
-/* No longer than `bytes_max`, at least one byte when required; else "out_of_limits". */
+/* No longer than `bytes_max`, at least one byte when required; else "bad_value". */
 void kinds_read_text(struct kinds_reader *reader, const char *name, bool required, size_t bytes_max,
                      struct str *ret_text);
 void kinds_read_bool(struct kinds_reader *reader, const char *name, bool required, bool *ret_value);

@@ -121,10 +121,10 @@ void kinds_read_text(struct kinds_reader *reader, const char *name, bool require
     }
     struct str text = {json_string_value(value), json_string_length(value)};
     if (text.len > bytes_max)
-        kinds_read_fault(reader, "out_of_limits", name, "This text may have %zu bytes at most.",
+        kinds_read_fault(reader, "bad_value", name, "This text may have %zu bytes at most.",
                          bytes_max);
     else if (text.len == 0 && required)
-        kinds_read_fault(reader, "out_of_limits", name, "This text may not be empty.");
+        kinds_read_fault(reader, "bad_value", name, "This text may not be empty.");
     else
         *ret_text = text;
 }

@@ -109,6 +109,16 @@ void web_on_request(void *cookie, struct http_request *req)
         web_problem_now(web, req, &front, &problem);
         return;
     }
+    char name[WEB_PARAMETER_BYTES];
+    if (head->query.len > 0 && !web_route_query(front.match.route, head->query, name)) {
+        problem = (struct web_problem){.status = 400,
+                                       .code = "bad_request",
+                                       .detail = "There is no such parameter here, or it is given "
+                                                 "twice.",
+                                       .field = name};
+        web_problem_now(web, req, &front, &problem);
+        return;
+    }
     if (front.match.route->quick != NULL) {
         front.match.route->quick(web, req, &front);
         return;

@@ -203,6 +203,17 @@ static bool may(const struct web_caller *caller, const struct web_route *route,
     return false;
 }
 
+/* There is no session yet whose csrf could be asked for. */
+static bool signs_in_from_here(const struct web *web, const struct http_request *req,
+                               const struct web_route *route)
+{
+    if (route->permission != ACCESS_SESSION_USE || route->method != HTTP_POST)
+        return true;
+    struct str origin = header(req, "Origin");
+    return access_origin_ok(origin, http_request_head(req)->host) ||
+           web_origin_allowed(web, origin);
+}
+
 bool web_authorise(struct web *web, const struct http_request *req, const struct web_front *front,
                    struct web_problem *ret_problem)
 {
@@ -210,6 +221,11 @@ bool web_authorise(struct web *web, const struct http_request *req, const struct
     const struct web_route *route = front->match.route;
     if (!may(caller, route, ret_problem))
         return false;
+    if (!signs_in_from_here(web, req, route)) {
+        *ret_problem = (struct web_problem){
+            .status = 403, .code = "bad_origin", .detail = "This page is not one of ours."};
+        return false;
+    }
     char address[ACCESS_ADDRESS_BYTES];
     struct str key;
     bool known = caller->kind != WEB_NOBODY && route->rate != ACCESS_RATE_LOGIN;

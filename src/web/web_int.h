@@ -14,6 +14,7 @@
 #define WEB_BODY_BYTES_MAX   (64 * KIB)
 #define WEB_REQUEST_ID_BYTES 65
 #define WEB_ACTOR_BYTES      ACCESS_ACTOR_BYTES
+#define WEB_PARAMETER_BYTES  32
 #define WEB_WAIT_S_MAX       60
 #define WEB_ANSWER_BYTES_MAX (16 * MIB)
 #define WEB_RETRY_AFTER_S    2 /* of a 503: a full disk or queue is looked at again after that */
@@ -30,6 +31,7 @@ struct web_call;
 struct web_front;
 
 struct web_route {
+    const char *parameters; /* of the query, separated by spaces */
     enum http_method method;
     const char *pattern; /* "/api/machines/{machine}/tokens/{number}" */
     enum access_permission permission;
@@ -51,6 +53,9 @@ struct web_match {
     struct str machine_id;         /* {machine}, or none */
 };
 void web_route_match(enum http_method method, struct str path, struct web_match *ret_match);
+/* False: a parameter that the route does not know, or that comes twice; `ret_name` may be cut. */
+MUST_USE bool web_route_query(const struct web_route *route, struct str query,
+                              char ret_name[WEB_PARAMETER_BYTES]);
 /* "GET, HEAD, OPTIONS" of a path's rows. */
 void web_route_allow(struct str path, char *dst, size_t dst_bytes);
 
