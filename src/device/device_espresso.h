@@ -24,11 +24,11 @@ struct device_espresso {
     struct device_espresso_wires wires;
     enum espresso_model model;
     struct espresso_calibration calibration;
-    struct espresso_order order; /* as prepared */
-    struct espresso_input input; /* as read last */
-    enum espresso_request request;
-    bool begun; /* an order was begun and has not ended */
-    bool ended; /* result is that of the order in hand */
+    struct espresso_order order;                 /* as prepared */
+    struct espresso_input input;                 /* as read last */
+    enum espresso_request request, request_next; /* for this step; from the one after it on */
+    bool begun;                                  /* an order was begun and has not ended */
+    bool ended;                                  /* result is that of the order in hand */
     struct espresso_result result;
 };
 

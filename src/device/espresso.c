@@ -32,7 +32,7 @@ static void all_off(struct device_espresso *espresso)
 {
     static const struct espresso_outputs off;
     espresso_init(&espresso->machine, espresso->model, &espresso->calibration);
-    espresso->request = ESPRESSO_REQUEST_NONE;
+    espresso->request = espresso->request_next = ESPRESSO_REQUEST_NONE;
     espresso->begun = false;
     espresso->wires.drive(espresso->wires.context, &off);
 }
@@ -127,6 +127,7 @@ static void kind_start(void *kind, const struct device_command *command)
     struct device_espresso *espresso = kind;
     (void)command; /* `prepare` has kept all of it */
     espresso->request = ESPRESSO_REQUEST_BREW;
+    espresso->request_next = ESPRESSO_REQUEST_NONE;
     espresso->begun = true;
 }
 
@@ -155,8 +156,7 @@ static enum device_act kind_step(void *kind, int64_t now_ms, uint32_t dt_ms)
     espresso->input.order = &espresso->order;
     espresso->machine = espresso_step(espresso->machine, espresso->input, dt_ms);
     espresso->wires.drive(espresso->wires.context, &espresso->machine.outputs);
-    if (espresso->request == ESPRESSO_REQUEST_BREW)
-        espresso->request = ESPRESSO_REQUEST_NONE;
+    espresso->request = espresso->request_next;
     if (!espresso->begun)
         return DEVICE_IDLE;
     if (!espresso->machine.result_ready)
@@ -164,27 +164,29 @@ static enum device_act kind_step(void *kind, int64_t now_ms, uint32_t dt_ms)
     espresso->result = espresso->machine.result;
     espresso->ended = true;
     espresso->begun = false;
-    espresso->request = ESPRESSO_REQUEST_NONE;
+    espresso->request = espresso->request_next = ESPRESSO_REQUEST_NONE;
     return act_of(&espresso->result);
+}
+
+/* Heard at every step until the order has ended; the first step is the order itself, and a request
+ * must not overtake what it ends. */
+static void ask(struct device_espresso *espresso, enum espresso_request request)
+{
+    if (!espresso->begun || espresso->request_next == ESPRESSO_REQUEST_DEADLINE)
+        return;
+    espresso->request_next = request;
+    if (espresso->request != ESPRESSO_REQUEST_BREW)
+        espresso->request = request;
 }
 
 static void kind_stop(void *kind)
 {
-    struct device_espresso *espresso = kind;
-    if (!espresso->begun || espresso->request == ESPRESSO_REQUEST_DEADLINE)
-        return;
-    /* A stop that comes before the first step must not overtake the order it stops. */
-    if (espresso->request == ESPRESSO_REQUEST_BREW)
-        (void)kind_step(kind, 0, 1);
-    if (espresso->begun)
-        espresso->request = ESPRESSO_REQUEST_STOP;
+    ask(kind, ESPRESSO_REQUEST_STOP);
 }
 
 static void kind_time_over(void *kind)
 {
-    struct device_espresso *espresso = kind;
-    if (espresso->begun && espresso->request != ESPRESSO_REQUEST_BREW)
-        espresso->request = ESPRESSO_REQUEST_DEADLINE;
+    ask(kind, ESPRESSO_REQUEST_DEADLINE);
 }
 
 static void kind_cut(void *kind)
