@@ -321,6 +321,19 @@ static bool still_here(struct ws *ws)
     return false;
 }
 
+/* A frame that cannot be one.  The close that wslay has queued for it does not say why; this one
+ * does. */
+static void breach(struct ws *ws, uint16_t code)
+{
+    const uint8_t bytes[] = {0x80 | WSLAY_CONNECTION_CLOSE, 2, (uint8_t)(code >> 8), (uint8_t)code};
+    struct ws_frame *frame = frame_raw(bytes, sizeof(bytes), 0);
+    if (wslay_event_get_close_sent(ws->wslay) != 0)
+        ws_frame_unref(frame);
+    else if (frame != NULL && queue_add(ws, frame) == ERR_OK)
+        flush(ws);
+    over(ws, code);
+}
+
 static void stream_bytes(void *cookie, const uint8_t *bytes, size_t len)
 {
     struct ws *ws = cookie;
@@ -340,7 +353,7 @@ static void stream_bytes(void *cookie, const uint8_t *bytes, size_t len)
     if (!still_here(ws))
         return;
     if (failed != 0)
-        over(ws, failed == WSLAY_ERR_NOMEM ? WS_INTERNAL : WS_PROTOCOL);
+        breach(ws, failed == WSLAY_ERR_NOMEM ? WS_INTERNAL : WS_PROTOCOL);
     pump(ws);
     /* Pings whose pongs nobody reads pile up like anything else. */
     if (ws->queued_count > ws->options.queued_count_max + 8 ||
