@@ -234,10 +234,20 @@ static bool set_once(struct options *options, struct said *said, const struct ro
     return set(options, row, value, why, why_bytes);
 }
 
+/* "value   # why": the rest of a line is for people. */
+static struct str without_comment(struct str line)
+{
+    for (size_t i = 1; i < line.len; i++) {
+        if (line.at[i] == '#' && (line.at[i - 1] == ' ' || line.at[i - 1] == '\t'))
+            return str_slice(line, 0, i);
+    }
+    return line;
+}
+
 static bool read_line(struct options *options, int command, struct said *said, const char *path,
                       int line_number, struct str line, char *why, size_t why_bytes)
 {
-    line = trim(line);
+    line = trim(without_comment(line));
     if (line.len == 0 || line.at[0] == '#')
         return true;
     size_t equals = str_find(line, '=');
