@@ -6,7 +6,7 @@ static const char *const statements[SQL_COUNT] = {
         "SELECT machine_id, kind, name, admission, demo, config, config_version, capabilities, "
         "firmware, boot_id, journal_id, created_at, last_seen_at FROM machines",
     [SQL_TOKENS_ALL] =
-        "SELECT token_id, machine_id, fleet_token_hash, label, created_at, last_used_at "
+        "SELECT token_id, machine_id, token_hash, label, created_at, last_used_at "
         "FROM machine_tokens WHERE revoked_at IS NULL ORDER BY token_id",
     [SQL_MACHINE_SHOW] = "SELECT admission FROM machines WHERE machine_id = ?1",
     [SQL_MACHINE_INSERT] = "INSERT INTO machines (machine_id, kind, name, admission, demo, config, "
@@ -26,12 +26,12 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_MACHINE_DELETE_WAITING] =
         "DELETE FROM machines WHERE machine_id = ?1 AND admission = 'waiting'",
     [SQL_TOKEN_INSERT] =
-        "INSERT INTO machine_tokens (machine_id, fleet_token_hash, label, created_at) "
+        "INSERT INTO machine_tokens (machine_id, token_hash, label, created_at) "
         "VALUES (?1, ?2, ?3, ?4)",
     [SQL_TOKEN_COUNT] =
         "SELECT COUNT(*) FROM machine_tokens WHERE machine_id = ?1 AND revoked_at IS NULL",
     [SQL_TOKEN_HELD] = "SELECT token_id FROM machine_tokens "
-                       "WHERE machine_id = ?1 AND fleet_token_hash = ?2 AND revoked_at IS NULL",
+                       "WHERE machine_id = ?1 AND token_hash = ?2 AND revoked_at IS NULL",
     [SQL_TOKEN_USED] = "UPDATE machine_tokens SET last_used_at = ?2 WHERE token_id = ?1",
     [SQL_TOKEN_REVOKE] = "UPDATE machine_tokens SET revoked_at = ?3 "
                          "WHERE machine_id = ?1 AND token_id = ?2 AND revoked_at IS NULL",

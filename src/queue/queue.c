@@ -253,6 +253,10 @@ static enum err load_slot(struct queue *queue, struct store_db *db, struct str m
     if ((view.has_active && slot->active == NULL) || (view.has_head && slot->head == NULL) ||
         (view.hold_reason.at != NULL && slot->hold_reason == NULL))
         return ERR_NOMEM;
+    /* How long ago the claim was, nobody here knows: both waits begin anew. */
+    if (view.has_active)
+        slot->start_over_mono_ms = queue->options.mono_ms(queue->options.clock) +
+                                   (int64_t)queue->options.start_window_s * 1000;
     if (view.has_active && view.active.state == QUEUE_RUNNING)
         slot->silence_mono_ms =
             queue->options.mono_ms(queue->options.clock) +
@@ -310,6 +314,8 @@ enum err queue_create(const struct queue_options *options, struct queue **ret_qu
     queue->options = *options;
     if (queue->options.grace_s == 0)
         queue->options.grace_s = 30;
+    if (queue->options.start_window_s == 0)
+        queue->options.start_window_s = 15;
     if (queue->options.pending_max == 0)
         queue->options.pending_max = 1000;
     if (queue->options.failures_max == 0)

@@ -44,6 +44,7 @@ enum queue_verdict {
     QUEUE_LATE,           /* "expired": past its not_after (rule 6) */
     QUEUE_SETTLED,        /* "already_settled": final */
     QUEUE_WRONG_STATE,    /* "wrong_transition": everything else that is not in the table */
+    QUEUE_TOO_EARLY,      /* "too_early": settled while a board may still begin (rule 5) */
     QUEUE_WRONG_JOURNAL,  /* "wrong_journal": only the journal of the claim can say "never started"
                              (rule 4) */
 };
@@ -115,10 +116,11 @@ struct queue_options {
     int64_t (*wall_ms)(void *clock); /* server time: never goes back (sys_time) */
     void *random;
     void (*random_id)(void *random, struct id128 *ret_id);
-    uint32_t grace_s;      /* silence after max_duration_s before "unknown"; 0: 30 */
-    uint32_t pending_max;  /* a machine; 0: 1,000 */
-    uint32_t failures_max; /* in a row, then hold; 0: 3 */
-    void *listener;        /* handed to the two below; both may be NULL */
+    uint32_t start_window_s; /* a grant is good for so long after the claim; 0: 15 */
+    uint32_t grace_s;        /* silence after max_duration_s before "unknown"; 0: 30 */
+    uint32_t pending_max;    /* a machine; 0: 1,000 */
+    uint32_t failures_max;   /* in a row, then hold; 0: 3 */
+    void *listener;          /* handed to the two below; both may be NULL */
     void (*changed)(void *listener,
                     const struct queue_change *change); /* after the commit, in commit order */
     void (*machine_changed)(void *listener, struct str machine_id); /* hold, release */
@@ -127,7 +129,8 @@ struct queue_options {
 /* Loads what memory holds with store_run_now.  Silence of running commands is counted anew from
  * here: longer is safe. */
 MUST_USE enum err queue_create(const struct queue_options *options, struct queue **ret_queue);
-/* After store_close, or store_crash: what that left undone is dropped without an answer.  NULL does nothing. */
+/* After store_close, or store_crash: what that left undone is dropped without an answer.  NULL does
+ * nothing. */
 void queue_destroy(struct queue *queue);
 
 const struct queue_kind *queue_kind_find(const struct queue *queue, struct str name);
@@ -228,6 +231,9 @@ struct queue_order {          /* cancel, approve, settle, hold, release */
     struct str note;          /* settle: the evidence; hold, release: the reason */
     struct str actor, request_id;
 };
+/* Settling is refused (QUEUE_TOO_EARLY) while a grant may still be on its way to a board that would
+ * begin: what staff saw before is no evidence.  At most start_window_s after the claim, or after a
+ * start of the server. */
 /* Rule 9: command->state CANCELLED, or RUNNING with stop_requested. */
 MUST_USE enum err queue_cancel(struct queue *queue, const struct queue_order *order,
                                queue_done *done, void *cookie);

@@ -107,6 +107,17 @@ enum err queue_hello(struct queue *queue, struct str machine_id, struct id128 jo
     return queue_op_submit(op);
 }
 
+/* May a board that was granted this command still begin?  Only memory knows: it is a question of
+ * the monotonic clock. */
+static bool may_begin(const struct queue *queue, uint64_t command_id, int64_t mono_ms)
+{
+    for (uint32_t i = 0; i < queue->slot_count; i++)
+        for (const struct machine_slot *slot = queue->slots[i]; slot != NULL; slot = slot->chain)
+            if (slot->active != NULL && slot->active->command_id == command_id)
+                return mono_ms < slot->start_over_mono_ms;
+    return false;
+}
+
 static enum err submit_order(struct queue *queue, enum op_kind kind,
                              const struct queue_order *order, queue_done *done, void *cookie)
 {
@@ -121,6 +132,7 @@ static enum err submit_order(struct queue *queue, enum op_kind kind,
     }
     op->command_id = order->command_id;
     op->outcome = order->outcome;
+    op->too_early = kind == OP_SETTLE && may_begin(queue, order->command_id, op->mono_ms);
     op->done = done;
     op->cookie = cookie;
     return queue_op_submit(op);

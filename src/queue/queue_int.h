@@ -22,8 +22,9 @@ struct machine_slot {
     uint32_t creates_waiting;     /* submitted, not yet on disk: they count towards pending_max */
     struct queue_command *active; /* own copy; NULL: none */
     struct queue_command *head;
-    int64_t silence_mono_ms; /* when the running command is given up; 0: none runs */
-    struct queue_wait waits; /* list head: prev, next */
+    int64_t start_over_mono_ms; /* no board begins the active command any more; 0: none is active */
+    int64_t silence_mono_ms;    /* when the running command is given up; 0: none runs */
+    struct queue_wait waits;    /* list head: prev, next */
 };
 
 struct queue {
@@ -36,7 +37,8 @@ struct queue {
     uint32_t waiting;       /* parked waits */
     uint64_t by_state[QUEUE_STATE_COUNT];
     int64_t newest_ms;
-    struct op *ops; /* every change under way: destroyed with the queue after a crash of the store */
+    struct op
+        *ops; /* every change under way: destroyed with the queue after a crash of the store */
 };
 
 /* Forget every slot and read SQL again.  Nothing may wait. */
@@ -100,6 +102,7 @@ struct op {
     struct str actor, request_id, machine_id;
     uint64_t command_id;
     struct queue_new create;
+    bool too_early;  /* settle: a board may still begin */
     bool over_limit; /* more than pending_max would wait */
     struct id128 uid;
     struct id128 claim_id, journal_id;

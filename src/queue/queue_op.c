@@ -78,10 +78,14 @@ static void install_view(struct queue *queue, struct machine_slot *slot, const s
     slot->hold_reason = view->hold_reason.at != NULL ? mem_strdup(view->hold_reason) : NULL;
     replace_command(&slot->active, view->has_active, &view->active);
     replace_command(&slot->head, view->has_head, &view->head);
+    if (!view->has_active)
+        slot->start_over_mono_ms = 0;
     if (!view->has_active || view->active.state != QUEUE_RUNNING) {
         slot->silence_mono_ms = 0;
     } else if (!was_running || was_id != view->active.command_id) {
         /* Counted from here, which is later than the claim: the device gives up first (rule 6). */
+        slot->start_over_mono_ms = queue->options.mono_ms(queue->options.clock) +
+                                   (int64_t)queue->options.start_window_s * 1000;
         slot->silence_mono_ms =
             queue->options.mono_ms(queue->options.clock) +
             ((int64_t)view->active.max_duration_s + queue->options.grace_s) * 1000;

@@ -61,6 +61,9 @@ static const struct {
     [QUEUE_LATE] = {"expired", "The command is past its start deadline."},
     [QUEUE_SETTLED] = {"already_settled", "The command is settled already."},
     [QUEUE_WRONG_STATE] = {"wrong_transition", "The command's state does not allow this."},
+    [QUEUE_TOO_EARLY] =
+        {"too_early", "A board may still begin this command for a few seconds. Look at the machine "
+                      "again then."},
     [QUEUE_WRONG_JOURNAL] =
         {"wrong_journal", "Only the journal that made the claim can say that nothing was started."},
 };

@@ -131,6 +131,17 @@ static enum err run_create(struct op *op, struct store_db *db)
 
 /* ---- claim ---- */
 
+/* A grant is good for start_window_s after the claim, and never past not_after. */
+static int64_t start_within(const struct op *op, const struct queue_command *command)
+{
+    int64_t window_ms =
+        (int64_t)op->queue->options.start_window_s * 1000 - (op->now_ms - command->claimed_at_ms);
+    int64_t left_ms = command->not_after_ms - op->now_ms;
+    if (window_ms < left_ms)
+        left_ms = window_ms;
+    return left_ms > 0 ? left_ms : 0;
+}
+
 static enum err claim_first(struct op *op, struct store_db *db)
 {
     struct queue_command *command = &op->command;
@@ -142,7 +153,7 @@ static enum err claim_first(struct op *op, struct store_db *db)
     enum err err = queue_meta_merge(&op->arena, command->meta, op->meta, &command->meta);
     if (err != ERR_OK)
         return err;
-    op->grant.start_within_ms = command->not_after_ms - op->now_ms;
+    op->grant.start_within_ms = start_within(op, command);
     op->grant.max_duration_s = command->max_duration_s;
     return queue_change_write(op, db, command, false, QUEUE_PENDING, STR_NONE);
 }
@@ -154,9 +165,8 @@ static enum err claim_again(struct op *op, struct store_db *db)
     struct queue_command *command = &op->command;
     int64_t gone_ms = op->now_ms - command->claimed_at_ms;
     int64_t left_s = (int64_t)command->max_duration_s - (gone_ms + 999) / 1000;
-    int64_t start_ms = command->not_after_ms - op->now_ms;
     op->grant = (struct queue_grant){
-        .start_within_ms = start_ms > 0 ? start_ms : 0,
+        .start_within_ms = start_within(op, command),
         .max_duration_s = left_s > 0 ? (uint32_t)left_s : 0,
         .stop = command->stop_requested,
         .repeated = true,
@@ -281,6 +291,8 @@ static enum err run_settle(struct op *op, struct store_db *db)
         return err;
     struct queue_command *command = &op->command;
     op->verdict = queue_rule_settle(command, op->outcome);
+    if (op->verdict == QUEUE_DONE && op->too_early)
+        op->verdict = QUEUE_TOO_EARLY;
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     command->state = op->outcome;

@@ -258,7 +258,7 @@ TEST(a_command_goes_from_button_to_cup)
     CHECK_EQ(offered("m", none), id);
     CHECK_EQ(offered("m", none), id); /* rule 2: a look changes nothing */
     CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
-    CHECK_EQ(answer.grant.start_within_ms, 600000);
+    CHECK_EQ(answer.grant.start_within_ms, 15000);
     CHECK_EQ(answer.grant.max_duration_s, 180);
     CHECK_EQ(offered("m", none), 0);
     CHECK_EQ(offered("m", journal_b), 0);
@@ -331,7 +331,7 @@ TEST(a_repeated_claim_gets_what_is_left_of_both_deadlines)
     tick(10500);
     CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
     CHECK(answer.grant.repeated);
-    CHECK_EQ(answer.grant.start_within_ms, 600000 - 10500);
+    CHECK_EQ(answer.grant.start_within_ms, 15000 - 10500);
     CHECK_EQ(answer.grant.max_duration_s, 180 - 11);
     CHECK_EQ(claim_for(id, "m", claim_b, journal_a), QUEUE_CLAIM_MISMATCH);
     close_queue();
@@ -382,6 +382,37 @@ TEST(a_boot_with_another_journal_makes_the_running_command_unknown)
     settle_store();
     CHECK_EQ(answer.state, QUEUE_UNKNOWN);
     CHECK_EQ(offered("m", journal_b), 0);
+    close_queue();
+}
+
+TEST(staff_cannot_settle_while_a_board_may_still_begin)
+{
+    open_queue();
+    uint64_t id = create("m");
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    CHECK_OK(queue_hello(queue, STR("m"), journal_b, STR("machine:m"), done, NULL));
+    settle_store();
+    CHECK_EQ(answer.state, QUEUE_UNKNOWN);
+    CHECK_EQ(order(queue_settle, id, NULL, QUEUE_FAILED), QUEUE_TOO_EARLY);
+    wall_ms += 3600000; /* the wall clock proves nothing */
+    CHECK_EQ(order(queue_settle, id, NULL, QUEUE_FAILED), QUEUE_TOO_EARLY);
+    tick(14999);
+    CHECK_EQ(order(queue_settle, id, NULL, QUEUE_FAILED), QUEUE_TOO_EARLY);
+    tick(1);
+    CHECK_EQ(order(queue_settle, id, NULL, QUEUE_FAILED), QUEUE_DONE);
+    close_queue();
+}
+
+TEST(a_grant_is_never_good_past_the_start_deadline)
+{
+    open_queue();
+    uint64_t id = create("m");
+    tick(595000);
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    CHECK_EQ(answer.grant.start_within_ms, 5000);
+    tick(6000);
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    CHECK_EQ(answer.grant.start_within_ms, 0);
     close_queue();
 }
 

@@ -25,6 +25,7 @@
 #define WORLD_NOT_AFTER_S    60
 #define WORLD_MAX_DURATION_S 30
 #define WORLD_GRACE_S        20
+#define WORLD_START_WINDOW_S 15
 
 struct world;
 

@@ -182,6 +182,7 @@ bool server_start(struct world *world)
         .random = world,
         .random_id = random_id,
         .grace_s = WORLD_GRACE_S,
+        .start_window_s = WORLD_START_WINDOW_S,
         .listener = world,
         .changed = told,
     };
