@@ -382,19 +382,17 @@ async function api(request, response, url) {
   } catch (error) {
     const refused = error instanceof Refused ? error : new Refused(500, "internal", String(error));
     const { status, code, detail, field } = refused;
-    response
-      .writeHead(status, { ...headers, "Content-Type": "application/problem+json" })
-      .end(
-        JSON.stringify({
-          type: "about:blank",
-          title: code.replaceAll("_", " "),
-          status,
-          code,
-          detail,
-          field,
-          request_id: headers["X-Request-Id"],
-        }),
-      );
+    response.writeHead(status, { ...headers, "Content-Type": "application/problem+json" }).end(
+      JSON.stringify({
+        type: "about:blank",
+        title: code.replaceAll("_", " "),
+        status,
+        code,
+        detail,
+        field,
+        request_id: headers["X-Request-Id"],
+      }),
+    );
   }
 }
 

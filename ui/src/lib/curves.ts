@@ -37,16 +37,21 @@ function appendRows(curve: CurveData, columns: string[], rows: (number | null)[]
   if (curve.columns.length === 0) curve.columns = columns;
   const order = curve.columns.map((name) => columns.indexOf(name));
   const tIndex = curve.columns.indexOf("t_ms");
+  const newest = curve.rows.at(-1)?.[tIndex] ?? -1;
+  let known: Set<number> | undefined; // only built when rows come that are not newer than all others
+  let last = newest;
   let sorted = true;
   for (const row of rows) {
     const next = order.map((from) => (from < 0 ? null : (row[from] ?? null)));
     const at = next[tIndex] ?? 0;
-    const last = curve.rows.at(-1)?.[tIndex] ?? -1;
-    if (at > last) curve.rows.push(next);
-    else if (!curve.rows.some((known) => known[tIndex] === at)) {
-      curve.rows.push(next);
-      sorted = false;
-    }
+    if (at <= newest) {
+      known ??= new Set(curve.rows.map((one) => one[tIndex] ?? 0));
+      if (known.has(at)) continue;
+      known.add(at);
+    } else if (at === last) continue;
+    sorted &&= at > last;
+    last = at;
+    curve.rows.push(next);
   }
   if (!sorted) curve.rows.sort((a, b) => (a[tIndex] ?? 0) - (b[tIndex] ?? 0));
 }
