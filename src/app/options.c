@@ -76,7 +76,7 @@ static const struct row rows[] = {
     {"server", ROW_TEXT, OPTIONS_AUDIT, AT(server), 0, 0, "URL", NULL,
      "ask this server instead of reading --data", false},
     {"token", ROW_TEXT, OPTIONS_TWIN, AT(token), 0, 0, "TOKEN", NULL, "the device's token", false},
-    {"cacert", ROW_TEXT, REMOTE, AT(cacert), 0, 0, "FILE", NULL,
+    {"cacert", ROW_TEXT, REMOTE | OPTIONS_AUDIT, AT(cacert), 0, 0, "FILE", NULL,
      "certificates to trust instead of the system's", false},
     {"speed", ROW_NUMBER, OPTIONS_TWIN, AT(speed), 1, 200, "N", "1",
      "how much faster the twin lives", false},

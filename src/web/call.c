@@ -236,11 +236,13 @@ struct str web_json_text(struct web_call *call, const json_t *value)
 {
     if (value == NULL)
         return STR_NONE;
-    size_t bytes = json_dumpb(value, NULL, 0, JSON_COMPACT);
+    /* 15 digits give a decimal fraction back as it came: 0.007, not 0.0070000000000000001. */
+    size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(15);
+    size_t bytes = json_dumpb(value, NULL, 0, flags);
     char *text = arena_alloc(&call->scratch, bytes + 1);
     if (text == NULL)
         return STR_NONE;
-    (void)json_dumpb(value, text, bytes, JSON_COMPACT);
+    (void)json_dumpb(value, text, bytes, flags);
     return (struct str){text, bytes};
 }
 

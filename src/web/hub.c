@@ -263,7 +263,8 @@ void web_ws(struct web *web, struct http_request *req, struct web_front *front)
                                   {STR("X-Request-Id"), str_from(front->request_id)}};
     web_log_request(web, front->request_id, "/ws", 101, front->begun_us, true, client->actor);
     struct stream *stream = http_upgrade(req, fields, ARRAY_COUNT(fields));
-    struct ws_options options = {.message_bytes_max = 4 * KIB};
+    /* A browser that does not say goodbye back has left already. */
+    struct ws_options options = {.message_bytes_max = 4 * KIB, .close_timeout_ms = 1500};
     if (stream == NULL)
         mem_free(client);
     else if (ws_create(web->loop, stream, &options, &client_user, client, &client->ws) != ERR_OK) {

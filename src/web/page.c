@@ -33,6 +33,8 @@ bool web_page(struct web *web, struct http_request *req, const struct web_front 
         fields[count++] =
             (struct http_field){STR("Strict-Transport-Security"), STR("max-age=31536000")};
     if (web->files != NULL) {
+        /* net/http says nosniff of every file by itself; it stands second in our fields. */
+        fields[1] = fields[--count];
         bool there = http_static_has(web->files, path);
         if (!there && !wants_page(req))
             return false;
