@@ -148,9 +148,8 @@ static enum err load(struct journal *journal, struct id128 fresh_id)
     journal->generation = found[used].generation;
     journal->sector = used;
     journal->next = found[used].next;
-    /* Only a header that rotted away leaves newer records in the other sector. */
-    if (found[1 - used].seq_max > found[used].seq_max)
-        return move_to(journal, 1 - used);
+    /* Records of both are in the table now, also newer ones of a sector whose header rotted away:
+     * they are copied along when the one in use is full. */
     return ERR_OK;
 }
 

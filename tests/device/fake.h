@@ -93,7 +93,7 @@ struct fake {
     /* the machine */
     uint32_t act_ms; /* how long one order takes */
     int64_t act_left_ms;
-    bool acting, asked_to_stop, ignores_stop, ignores_time_over;
+    bool acting, asked_to_stop, ignores_stop, ignores_time_over, cancels_itself;
     struct id128 acting_uid;
     int64_t amount_milli;
     const char *refuse; /* pre-flight says so */
@@ -116,6 +116,7 @@ struct fake {
     uint32_t max_duration_s;
     bool waiting; /* staff have not let it in */
     bool unauthorised;
+    bool not_allowed;     /* offers come with execute_allowed false */
     bool other_board;     /* a clone with the same credentials claims what we are offered first */
     bool metal_elsewhere; /* a twin acts, not fake_kind: starts and endings are not counted here */
     const char *command_name, *payload; /* of every offer */
@@ -259,7 +260,7 @@ static inline enum device_act fake_kind_step(void *kind, int64_t now_ms, uint32_
     (void)now_ms;
     if (!fake->acting)
         return DEVICE_IDLE;
-    if (fake->asked_to_stop && !fake->ignores_stop) {
+    if ((fake->asked_to_stop && !fake->ignores_stop) || fake->cancels_itself) {
         fake->acting = false;
         return DEVICE_CANCELLED;
     }
@@ -403,7 +404,7 @@ static inline uint32_t fake_on_check(struct fake *fake, const struct fake_exchan
         .command_id = command->command_id,
         .uid = command->uid,
         .payload = str_from(fake->payload),
-        .execute_allowed = true,
+        .execute_allowed = !fake->not_allowed,
         .running = command->state == FAKE_RUNNING,
         .has_claim = command->state == FAKE_RUNNING,
         .claim_id = command->claim_id,

@@ -169,6 +169,22 @@ TEST(an_open_entry_outlives_any_number_of_moves)
     CHECK_EQ(find(5)->state, JOURNAL_STARTED);
 }
 
+/* Using the older sector would mean to erase the newer one at the next write. */
+TEST(the_newer_of_two_sectors_is_used)
+{
+    uint32_t i = 0;
+    fresh_memory();
+    CHECK_OK(reopen(1));
+    for (uint32_t generation = 2; generation < 8; generation++) {
+        while (journal.generation < generation)
+            CHECK_OK(put(i++, JOURNAL_HEARD));
+        uint32_t sector = journal.sector;
+        CHECK_OK(reopen(2));
+        CHECK_EQ(journal.sector, sector);
+        CHECK_EQ(journal.generation, generation);
+    }
+}
+
 TEST(open_entries_are_bounded)
 {
     fresh_memory();
@@ -257,16 +273,24 @@ TEST(the_newer_sector_loses_its_header)
     fresh_memory();
     CHECK_OK(reopen(1));
     uint32_t i = 0;
+    CHECK_OK(put(6666, JOURNAL_STARTED));
     while (journal.generation < 2)
         CHECK_OK(put(i++, JOURNAL_HEARD));
     CHECK_OK(put(7777, JOURNAL_STARTED));
+    CHECK_OK(put(6666, JOURNAL_DONE));
     memory.bytes[journal.sector * SECTOR + 4] ^= 0x10;
     CHECK_OK(reopen(2));
     CHECK(id128_equal(journal.id, id_of(1))); /* the older header still says who it is */
     CHECK_EQ(find(7777)->state, JOURNAL_STARTED);
+    CHECK_EQ(find(6666)->state, JOURNAL_DONE);
     CHECK(find(i - 1) != NULL);
+    for (uint32_t k = 0; k < 300; k++) {
+        CHECK_OK(put(10000 + k, JOURNAL_HEARD));
+        CHECK_EQ(find(6666)->state, JOURNAL_DONE);
+    }
     CHECK_OK(reopen(3));
     CHECK_EQ(find(7777)->state, JOURNAL_STARTED);
+    CHECK_EQ(find(6666)->state, JOURNAL_DONE);
 }
 
 TEST(one_rotten_record_costs_only_itself)

@@ -91,6 +91,28 @@ TEST(a_report_survives_a_revoked_token)
     CHECK_EQ(fake.command[0].state, FAKE_COMPLETE);
 }
 
+TEST(what_may_not_be_executed_is_left_alone)
+{
+    fake_init(&fake, 35);
+    fake.not_allowed = true;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    fake_run(&fake, 20000);
+    CHECK_EQ(command->state, FAKE_PENDING);
+    CHECK_EQ(fake.claims + fake.reports, 0);
+}
+
+TEST(a_machine_that_gives_up_by_itself_has_failed)
+{
+    fake_init(&fake, 36);
+    fake.cancels_itself = true; /* nobody asked it to: fake_on_report refuses cancelled */
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    CHECK(fake_settle(&fake, 20000));
+    CHECK_EQ(command->state, FAKE_FAILED);
+    CHECK_STR(command->reason, "failed");
+}
+
 TEST(a_refusal_before_the_claim_is_named)
 {
     fake_init(&fake, 7);
@@ -336,6 +358,28 @@ static enum fake_fault first_report_lost(struct fake *world, const struct device
                                                                        : FAULT_NONE;
 }
 
+static enum fake_fault reports_500(struct fake *world, const struct device_exchange *exchange)
+{
+    (void)exchange;
+    return world->device.phase == DEVICE_REPORT ? FAULT_500 : FAULT_NONE;
+}
+
+TEST(a_server_in_trouble_has_not_heard)
+{
+    fake_init(&fake, 34);
+    fake.plan = reports_500;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    while (command->endings == 0)
+        fake_turn(&fake);
+    fake_run(&fake, 15000);
+    CHECK_EQ(fake.device.phase, DEVICE_REPORT);
+    CHECK_EQ(journal_find(&fake.device.journal, command->uid)->state, JOURNAL_DONE);
+    fake.plan = NULL;
+    CHECK(fake_settle(&fake, 20000));
+    CHECK_EQ(command->state, FAKE_COMPLETE);
+}
+
 TEST(already_settled_is_an_answer)
 {
     fake_init(&fake, 22);
@@ -491,8 +535,9 @@ TEST(a_host_that_forgets_an_exchange_is_not_waited_for)
 {
     fake_init(&fake, 31);
     fake_boot(&fake);
-    fake_run(&fake, 500);
-    memset(fake.exchange, 0, sizeof(fake.exchange)); /* whatever was under way */
+    while (fake.device.link[DEVICE_CONTROL].exchange_id == 0)
+        fake_turn(&fake);
+    memset(fake.exchange, 0, sizeof(fake.exchange)); /* what was under way is never answered */
     (void)fake_order(&fake);
     CHECK(fake_settle(&fake, 40000));
     CHECK_EQ(fake.command[0].state, FAKE_COMPLETE);
