@@ -354,9 +354,10 @@ static size_t masked(uint8_t *dst, unsigned first, const char *payload)
     CHECK(len < 126);
     dst[0] = (uint8_t)first;
     dst[1] = (uint8_t)(0x80 | len);
-    memcpy(dst + 2, "mask", 4);
+    static const char mask[4] = {'m', 'a', 's', 'k'};
+    memcpy(dst + 2, mask, sizeof(mask));
     for (size_t i = 0; i < len; i++)
-        dst[6 + i] = (uint8_t)(payload[i] ^ "mask"[i % 4]);
+        dst[6 + i] = (uint8_t)(payload[i] ^ mask[i % 4]);
     return 6 + len;
 }
 

@@ -40,7 +40,7 @@ enum err http_conn_open(struct http_server *server, int fd, const struct in6_add
     return ERR_OK;
 
 undo_filter:
-    if (conn->filter != NULL)
+    if (options->filter != NULL)
         options->filter->destroy(conn->filter);
 undo_conn:
     mem_free(conn);

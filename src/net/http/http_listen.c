@@ -175,7 +175,7 @@ static void listener_polled(uv_poll_t *poll, int status, int events)
     if (status < 0)
         return;
     for (int i = 0; i < HTTP_ACCEPTS_A_TURN && !server->stopping; i++) {
-        union address address;
+        union address address = {0};
         socklen_t len = sizeof(address);
         int fd = accept4(server->listen_fd, &address.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {

@@ -46,6 +46,7 @@ static void out_sent(struct http_conn *conn, size_t sent)
     conn->out_bytes -= sent;
     while (sent != 0) {
         struct http_piece *piece = conn->out;
+        ASSERT(piece != NULL); /* no more was sent than waited */
         size_t take = sent < piece->len ? sent : piece->len;
         piece->at += take;
         piece->len -= take;

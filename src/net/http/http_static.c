@@ -173,7 +173,6 @@ static enum err entry_add(struct http_static *files, const char *disk_path, cons
     return ERR_OK;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): as deep as DEPTH_MAX
 static enum err dir_add(struct http_static *files, const char *disk_path, const char *url_path,
                         unsigned depth)
 {

@@ -401,10 +401,12 @@ TEST(chunk_lines_and_trailers_have_ceilings)
     char text[HTTP_TRAILER_MAX + 64], body[8];
     size_t body_len, used;
     memset(text, 'a', sizeof(text));
-    memcpy(text, "0;", 2);
+    text[0] = '0';
+    text[1] = ';';
     CHECK_ERR(decode(text, HTTP_CHUNK_LINE_MAX, 7, body, &body_len, &used), ERR_AGAIN);
     CHECK_ERR(decode(text, HTTP_CHUNK_LINE_MAX + 1, 7, body, &body_len, &used), ERR_INPUT);
-    memcpy(text, "0\r\nX:", 5);
+    static const char trailer[5] = {'0', '\r', '\n', 'X', ':'};
+    memcpy(text, trailer, sizeof(trailer));
     CHECK_ERR(decode(text, HTTP_TRAILER_MAX + 3, 4096, body, &body_len, &used), ERR_AGAIN);
     CHECK_ERR(decode(text, HTTP_TRAILER_MAX + 4, 4096, body, &body_len, &used), ERR_INPUT);
 }

@@ -297,27 +297,27 @@ TEST(every_breach_is_closed_with_its_code)
     static const struct {
         const char *name;
         unsigned first;
+        uint16_t code;
+        bool unmasked;
         const char *payload;
         size_t len;
-        bool unmasked;
-        uint16_t code;
     } table[] = {
-        {"reserved opcode 3", 0x83, "x", 1, false, WS_PROTOCOL},
-        {"reserved control opcode", 0x8b, "x", 1, false, WS_PROTOCOL},
-        {"reserved bit 1", 0xc1, "x", 1, false, WS_PROTOCOL},
-        {"reserved bit 3", 0x91, "x", 1, false, WS_PROTOCOL},
-        {"fragmented ping", 0x09, "x", 1, false, WS_PROTOCOL},
-        {"long ping", 0x89,
+        {"reserved opcode 3", 0x83, WS_PROTOCOL, false, "x", 1},
+        {"reserved control opcode", 0x8b, WS_PROTOCOL, false, "x", 1},
+        {"reserved bit 1", 0xc1, WS_PROTOCOL, false, "x", 1},
+        {"reserved bit 3", 0x91, WS_PROTOCOL, false, "x", 1},
+        {"fragmented ping", 0x09, WS_PROTOCOL, false, "x", 1},
+        {"long ping", 0x89, WS_PROTOCOL, false,
          "0123456789012345678901234567890123456789012345678901234567890123456789"
          "0123456789012345678901234567890123456789012345678901234567890123456789",
-         126, false, WS_PROTOCOL},
-        {"continuation of nothing", 0x80, "x", 1, false, WS_PROTOCOL},
-        {"not masked", 0x81, "x", 1, true, WS_PROTOCOL},
-        {"text that is no UTF-8", 0x81, "\xff\xfe", 2, false, WS_BAD_DATA},
-        {"text cut in a letter", 0x81, "\xc3", 1, false, WS_BAD_DATA},
-        {"close with a code of nobody", 0x88, "\x03\xed", 2, false, WS_PROTOCOL},
-        {"close reason no UTF-8", 0x88, "\x03\xe8\xff", 3, false, WS_BAD_DATA},
-        {"too big", 0x82, NULL, 1025, false, WS_TOO_BIG},
+         126},
+        {"continuation of nothing", 0x80, WS_PROTOCOL, false, "x", 1},
+        {"not masked", 0x81, WS_PROTOCOL, true, "x", 1},
+        {"text that is no UTF-8", 0x81, WS_BAD_DATA, false, "\xff\xfe", 2},
+        {"text cut in a letter", 0x81, WS_BAD_DATA, false, "\xc3", 1},
+        {"close with a code of nobody", 0x88, WS_PROTOCOL, false, "\x03\xed", 2},
+        {"close reason no UTF-8", 0x88, WS_BAD_DATA, false, "\x03\xe8\xff", 3},
+        {"too big", 0x82, WS_TOO_BIG, false, NULL, 1025},
     };
     static const char zeros[2048];
     for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
