@@ -145,13 +145,14 @@ interface TextAreaProps extends Omit<ComponentProps<"textarea">, "onChange" | "i
   onText: (text: string) => void;
   hint?: string;
   fault?: string | undefined;
+  hideLabel?: boolean;
 }
 
-export function TextArea({ label, value, onText, hint, fault, ...rest }: TextAreaProps) {
+export function TextArea({ label, value, onText, hint, fault, hideLabel = false, ...rest }: TextAreaProps) {
   const id = useId();
   return (
     <div className="flex flex-col gap-1.5">
-      <label htmlFor={id} className="font-semibold">
+      <label htmlFor={id} className={hideLabel ? "sr-only" : "font-semibold"}>
         {label}
       </label>
       <textarea

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { Live, parseEvent, type LinkState, type WebSocketLike } from "./live";
 import type { LiveEvent } from "./types";
 
@@ -153,8 +153,8 @@ test("garbage is not an event", () => {
 test("handlers are not called by a socket that was given up", () => {
   start();
   const old = socket();
-  const hear = vi.fn(old.onmessage);
+  const hear = old.onmessage;
   old.onclose?.();
+  expect(hear).not.toBeNull();
   expect(old.onmessage).toBeNull();
-  expect(hear).not.toHaveBeenCalled();
 });

@@ -51,7 +51,7 @@ function Entry({ entry }: { entry: AuditEntry }) {
   return (
     <li className="grid grid-cols-[4.5rem_minmax(0,1fr)] items-baseline gap-x-4 border-b border-hairline md:grid-cols-[9rem_11rem_10rem_minmax(0,1fr)]">
       <span
-        className="self-stretch border-l-2 border-edge py-2 pl-3 text-note text-espresso-soft md:flex md:items-baseline md:gap-3"
+        className="row-span-3 self-stretch border-l-2 border-edge py-2 pl-3 text-note text-espresso-soft md:row-span-1 md:flex md:items-baseline md:gap-3"
         title={`${t.audit.hash} ${entry.hash}`}
       >
         {entry.audit_id}
@@ -98,7 +98,8 @@ function detailText(detail: Json): string {
 function Detail({ detail }: { detail: Json }) {
   const text = detailText(detail);
   if (text === "") return null;
-  if (text.length <= 120) return <span className="text-note break-words text-espresso-soft md:ml-2">{text}</span>;
+  if (text.length <= 120)
+    return <span className="block text-note break-words text-espresso-soft md:ml-2 md:inline">{text}</span>;
   return (
     <details className="text-note text-espresso-soft">
       <summary className="cursor-pointer truncate py-1">{text.slice(0, 100)}…</summary>

@@ -84,7 +84,7 @@ function MachineBody({ machine }: { machine: Machine }) {
     <div className="flex min-w-0 flex-col gap-10">
       <header className="flex flex-col gap-4">
         <div className="flex flex-wrap items-start justify-between gap-x-6 gap-y-4">
-          <div className="flex flex-col gap-1">
+          <div className="flex flex-col gap-2">
             <h1 className="font-serif text-head font-medium md:text-display">{nameOf(machine)}</h1>
             <p className="flex flex-wrap items-center gap-x-3 gap-y-1">
               <span className={`rounded-s px-2 py-0.5 font-semibold ${signalInk(signal)} ${signalWash(signal)}`}>

@@ -14,7 +14,7 @@ import { blockMachine, useAction } from "./actions";
 /** What staff look up or change rarely: facts, configuration, credentials. */
 export function MachineSettings({ machine, staff, admin }: { machine: Machine; staff: boolean; admin: boolean }) {
   return (
-    <>
+    <div className="grid items-start gap-10 md:grid-cols-2">
       <Section title={t.machine.facts}>
         <dl className="grid gap-x-8 gap-y-2 sm:grid-cols-[max-content_minmax(0,1fr)]">
           <Fact label={t.machine.fact.machine_id}>{machine.machine_id}</Fact>
@@ -28,9 +28,9 @@ export function MachineSettings({ machine, staff, admin }: { machine: Machine; s
           <Fact label={t.machine.fact.failures}>{machine.failures_in_row}</Fact>
         </dl>
       </Section>
-      {staff && <Configuration machine={machine} />}
       {admin && <Tokens machine={machine} />}
-    </>
+      {staff && <Configuration machine={machine} />}
+    </div>
   );
 }
 
@@ -68,6 +68,7 @@ function Configuration({ machine }: { machine: Machine }) {
     <Section title={t.machine.config}>
       <TextArea
         label={t.machine.config}
+        hideLabel
         hint={t.machine.configNote}
         rows={Math.min(16, Math.max(4, current.split("\n").length))}
         spellCheck={false}
