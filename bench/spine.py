@@ -19,6 +19,7 @@ import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 BUILD = TOP / "build" / "bench"
+CREATE_MACHINES = 16  # a cafe; each has more than 1,000 waiting here, so the limit is raised
 ADMIN = "at_bench_admin_token_0123456789abcdefghijklmnop"
 PEERS = pathlib.Path(os.environ.get("PEERS", TOP.parent / "shared" / "peers"))
 RATES = ["--rate-read", "100000000/100000000", "--rate-write", "100000000/100000000",
@@ -71,7 +72,7 @@ class Automat:
 class Flask:
     """The seed's stack as its head says: SYNC=FULL, 8 waitress threads."""
 
-    def __init__(self):
+    def __init__(self, machines):
         self.folder = tempfile.mkdtemp(prefix="flask-bench-")
         self.port = 15000 + os.getpid() % 10000
         self.process = subprocess.Popen(
@@ -81,7 +82,7 @@ class Flask:
         self.pid = self.process.pid
         self.machines = f"{self.folder}/machines"
         with open(self.machines, "w") as out:
-            for number in range(200):
+            for number in range(machines):
                 out.write(f"bench-{number} none\n")
         for _ in range(200):
             try:
@@ -163,11 +164,11 @@ def bench_create(rounds):
     grouped, single, flask = [], [], []
     for _ in range(rounds):
         for rows, flags in ((grouped, []), (single, ["--group-max", "1"])):
-            automat = Automat(400, *flags)
+            automat = Automat(CREATE_MACHINES, "--pending-max", "100000", *flags)
             rows.append(automat.load("create", 64))
             automat.stop()
         if PEERS.is_dir():
-            peer = Flask()
+            peer = Flask(CREATE_MACHINES)
             flask.append(peer.load("create", 64))
             peer.stop()
     out = {"automat": grouped, "one_commit_each": single, "flask": flask,
@@ -185,7 +186,7 @@ def bench_cycle(rounds):
         ours.append(automat.load("cycle", 64))
         automat.stop()
         if PEERS.is_dir():
-            peer = Flask()
+            peer = Flask(64)
             flask.append(peer.load("cycle", 64))
             peer.stop()
     out = {"automat": ours, "flask": flask}

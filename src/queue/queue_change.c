@@ -45,20 +45,20 @@ done:
     return err;
 }
 
-/* Text between JSON quotes. */
+/* Text between JSON quotes: runs of plain bytes at once. */
 static enum err add_escaped(struct buf *buf, struct str text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        enum err err;
-        if (c == '"' || c == '\\')
-            err = buf_printf(buf, "\\%c", c);
-        else if (c < 0x20)
-            err = buf_printf(buf, "\\u%04x", c);
-        else
-            err = buf_add(buf, &text.at[i], 1);
+    size_t from = 0;
+    for (size_t i = 0; i <= text.len; i++) {
+        unsigned char c = i < text.len ? (unsigned char)text.at[i] : '"';
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        enum err err = buf_add(buf, text.at + from, i - from);
+        if (err == ERR_OK && i < text.len)
+            err = c < 0x20 ? buf_printf(buf, "\\u%04x", c) : buf_printf(buf, "\\%c", c);
         if (err != ERR_OK)
             return err;
+        from = i + 1;
     }
     return ERR_OK;
 }
@@ -67,7 +67,7 @@ struct str queue_json_pairs(struct arena *arena, ...)
 {
     struct buf buf;
     buf_init(&buf, 8 * KIB);
-    bool ok = buf_add(&buf, "{", 1) == ERR_OK;
+    bool ok = buf_reserve(&buf, 256) == ERR_OK && buf_add(&buf, "{", 1) == ERR_OK;
     bool first = true;
     va_list args;
     va_start(args, arena);
@@ -76,7 +76,8 @@ struct str queue_json_pairs(struct arena *arena, ...)
         struct str value = va_arg(args, struct str);
         if (value.len == 0)
             continue;
-        ok = buf_printf(&buf, "%s\"%s\":\"", first ? "" : ",", key) == ERR_OK &&
+        ok = (first || buf_add(&buf, ",", 1) == ERR_OK) && buf_add(&buf, "\"", 1) == ERR_OK &&
+             buf_add_str(&buf, str_from(key)) == ERR_OK && buf_add(&buf, "\":\"", 3) == ERR_OK &&
              add_escaped(&buf, value) == ERR_OK && buf_add(&buf, "\"", 1) == ERR_OK;
         first = false;
     }

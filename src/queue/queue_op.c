@@ -10,6 +10,7 @@ struct op *queue_op_create(struct queue *queue, enum op_kind kind)
     arena_init(&op->arena, OP_ARENA_BYTES_MAX);
     op->job.run = queue_op_run;
     op->job.done = queue_op_done;
+    op->job.again = true; /* queue_op_run begins with a clean slate */
     op->queue = queue;
     op->kind = kind;
     op->now_ms = queue->options.wall_ms(queue->options.clock);

@@ -426,9 +426,20 @@ static enum err run_expire(struct op *op, struct store_db *db)
     return queue_sql_expire_next(db, &op->expire_next_ms);
 }
 
+/* What an earlier, undone run left behind; the arena may keep its crumbs. */
+static void clean_slate(struct op *op)
+{
+    op->verdict = QUEUE_DONE;
+    op->command = (struct queue_command){0};
+    op->has_command = op->has_view = op->hold_changed = false;
+    op->changes = op->last_change = NULL;
+    op->grant = (struct queue_grant){0};
+}
+
 enum err queue_op_run(struct store_job *job, struct store_db *db)
 {
     struct op *op = (struct op *)job;
+    clean_slate(op);
     switch (op->kind) {
     case OP_CREATE:
         return run_create(op, db);

@@ -144,9 +144,23 @@ static enum err threads_start(struct store *store, struct loop *loop)
     return err;
 }
 
+static void sqlite_without_counts(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+/* Without this every malloc of SQLite's takes a lock of the whole process, to count what nobody
+ * asks for.  Too late (something used SQLite before) it does nothing. */
+static void sqlite_configure(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, sqlite_without_counts);
+}
+
 enum err store_open(struct loop *loop, const struct store_options *options, char *why,
                     size_t why_bytes, struct store **ret_store)
 {
+    sqlite_configure();
     char sentence[STORE_WHY_BYTES] = "";
     ASSERT(loop != NULL || options->inline_jobs);
     ASSERT(options->vfs == NULL || options->inline_jobs);

@@ -64,6 +64,9 @@ void store_crash(struct store *store);
 struct store_job {
     enum err (*run)(struct store_job *job, struct store_db *db);
     void (*done)(struct store_job *job, enum err err);
+    /* run may be called a second time, its first run undone as if it had never been: then a group of such jobs needs no
+     * savepoints, which cost more than the changes themselves.  false: once only. */
+    bool again;
     struct store_job *next; /* store's */
     enum err err;           /* store's */
     bool reads;             /* store's */

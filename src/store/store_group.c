@@ -13,6 +13,9 @@ struct group {
     uint32_t count;
     int64_t changes_before, commit_us;
     bool wrote; /* a commit that wrote nothing says nothing about the disk */
+    bool alone; /* one job: the transaction is its savepoint */
+    bool plain; /* jobs that may run again, without savepoints */
+    bool retry; /* one of them failed after it had changed something */
 };
 
 static void group_lost(const struct group *group)
@@ -47,18 +50,25 @@ static bool job_undo(struct store_db *db, bool alone)
     return false;
 }
 
-static bool job_run(struct store_lane *lane, struct store_job *job, bool alone)
+static bool job_run(struct store_lane *lane, struct store_job *job, struct group *group)
 {
     struct store_db *db = lane->db;
+    int64_t changes_before = sqlite3_total_changes64(db->sql);
+    bool bare = group->alone || group->plain || lane->reader;
     db->failed = ERR_OK;
     db->reading = job->reads;
-    db->savepoint = alone || lane->reader ? SAVEPOINT_NONE : SAVEPOINT_WANTED;
+    db->savepoint = bare ? SAVEPOINT_NONE : SAVEPOINT_WANTED;
     job->err = job->run(job, db);
     store_stmts_reset(db);
     if (db->failed != ERR_OK)
         job->err = ERR_IO;
+    if (job->err != ERR_OK && group->plain &&
+        (db->failed != ERR_OK || sqlite3_total_changes64(db->sql) != changes_before)) {
+        group->retry = true;
+        return false;
+    }
     if (job->err != ERR_OK)
-        return job_undo(db, alone);
+        return job_undo(db, group->alone);
     if (db->savepoint == SAVEPOINT_OPEN && store_db_control(db, CONTROL_RELEASE) != ERR_OK) {
         rollback(db);
         return false;
@@ -110,24 +120,52 @@ static bool group_commit(struct store_lane *lane, struct group *group)
     return good;
 }
 
+/* A savepoint copies every page its job touches.  Jobs that may run a second time do without:
+ * should one of them fail after a change, all are taken back and run once more, each in a savepoint
+ * of its own. */
+static bool may_run_plain(const struct store_job *head)
+{
+    const struct store_job *job = head;
+    while (job != NULL && job->again)
+        job = job->next;
+    return job == NULL;
+}
+
+static bool group_jobs(struct store_lane *lane, struct group *group)
+{
+    bool good = group_begin(lane);
+    if (!good) {
+        for (struct store_job *job = group->end; job != NULL; job = job->next)
+            group->count++;
+        group->end = NULL;
+    }
+    while (good && group->end != NULL) {
+        struct store_job *job = group->end;
+        group->end = job->next;
+        group->count++;
+        good = job_run(lane, job, group);
+    }
+    return good;
+}
+
 /* One transaction; returns the first job that is not in it. */
 static struct store_job *group_one(struct store_lane *lane, struct store_job *head,
                                    uint32_t *ret_count)
 {
     struct group group = {
-        .first = head, .end = head, .changes_before = sqlite3_total_changes64(lane->db->sql)};
-    bool alone = head->next == NULL;
-    bool good = group_begin(lane);
-    if (!good) {
-        for (struct store_job *job = head; job != NULL; job = job->next)
-            group.count++;
-        group.end = NULL;
-    }
-    while (good && group.end != NULL) {
-        struct store_job *job = group.end;
-        group.end = job->next;
-        group.count++;
-        good = job_run(lane, job, alone);
+        .first = head,
+        .end = head,
+        .changes_before = sqlite3_total_changes64(lane->db->sql),
+        .alone = head->next == NULL,
+    };
+    group.plain = !group.alone && !lane->reader && may_run_plain(head);
+    bool good = group_jobs(lane, &group);
+    if (group.retry) {
+        rollback(lane->db);
+        group.end = head;
+        group.count = 0;
+        group.plain = group.retry = false;
+        good = group_jobs(lane, &group);
     }
     if (good)
         good = group_commit(lane, &group);

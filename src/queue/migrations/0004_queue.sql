@@ -4,12 +4,14 @@ CREATE TABLE commands (
     machine_id      VARCHAR(255) NOT NULL,
     payload         JSON NOT NULL,
     execute_allowed BOOLEAN NOT NULL DEFAULT 1,
-    status          VARCHAR(50) NOT NULL CHECK (status IN ('held', 'pending', 'running', 'complete', 'failed',
-                        'rejected', 'cancelled', 'expired', 'unknown')),
+    -- Not IN (...): SQLite would build a table of the nine words for every row it writes.
+    status          VARCHAR(50) NOT NULL CHECK (status = 'pending' OR status = 'held' OR status = 'running'
+                        OR status = 'complete' OR status = 'failed' OR status = 'rejected' OR status = 'cancelled'
+                        OR status = 'expired' OR status = 'unknown'),
     meta            JSON,
     created_at      BIGINT NOT NULL,    -- server time, epoch ms, as every *_at
     updated_at      BIGINT NOT NULL,
-    uid             BLOB NOT NULL UNIQUE,
+    uid             BLOB NOT NULL,      -- 128 random bits; nothing looks it up here, so no index is kept
     kind            VARCHAR(64) NOT NULL,
     command         VARCHAR(64) NOT NULL,
     instructions    JSON,               -- what the seed calls accessory_instructions
@@ -31,7 +33,7 @@ CREATE INDEX idx_machine_status ON commands (machine_id, status, created_at);
 CREATE INDEX idx_status_created ON commands (status, created_at);
 CREATE INDEX idx_pending_not_after ON commands (not_after) WHERE status = 'pending';
 -- One running or unknown command a machine, whatever the program does (rule 7).
-CREATE UNIQUE INDEX idx_one_active ON commands (machine_id) WHERE status IN ('running', 'unknown');
+CREATE UNIQUE INDEX idx_one_active ON commands (machine_id) WHERE status = 'running' OR status = 'unknown';
 
 CREATE TABLE command_history (
     history_id    INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,4 +63,3 @@ CREATE TABLE idempotency_keys (
     command_id INTEGER NOT NULL REFERENCES commands (command_id) ON DELETE CASCADE,
     PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
-CREATE INDEX idx_idempotency_command ON idempotency_keys (command_id);
