@@ -185,6 +185,12 @@ struct device_stats {
 /* In the caller's storage.  Read phase, stats, uid, journal.id; the rest is its own business. */
 struct device {
     enum device_phase phase;
+    uint32_t failures; /* in a row on the control channel, for the backoff */
+    bool acting;       /* the kind has an order in hand */
+    bool admitted;     /* staff let us in */
+    bool claim_sent;
+    bool stop_told, time_over_told;
+    bool progress_command_last; /* the two sorts of progress take turns */
     struct device_stats stats;
     struct device_options options;
     struct device_hal hal;
@@ -193,32 +199,26 @@ struct device {
     struct id128 boot_id;
     uint64_t exchange_next;
     struct device_link link[DEVICE_CHANNEL_COUNT];
-    int64_t due_ms;    /* control channel: not before */
-    uint32_t failures; /* in a row, for the backoff */
-    bool admitted;
+    int64_t due_ms;   /* control channel: not before */
     int64_t asked_ms; /* when the check under way was sent */
 
     /* the command in hand: CLAIM and ACT */
     uint64_t command_id;
     struct id128 uid, claim_id;
-    bool claim_sent;
     int64_t claim_first_ms; /* first sending; both deadlines count from here */
     int64_t start_by_ms, end_by_ms;
     int64_t started_ms;
-    bool stop_told, time_over_told;
     char command_name[WIRE_NAME_BYTES];
 
     struct device_outcome outcome;
 
     /* control */
     int64_t step_last_ms;
-    bool acting;
     int64_t note_due_ms;
     int64_t noted[JOURNAL_NUMBERS_MAX];
 
     /* progress */
     uint64_t progress_command_id; /* what the exchange under way is about; 0: the machine */
-    bool progress_command_last;   /* they take turns */
     int64_t command_progress_ms, machine_progress_ms; /* not before */
     int64_t quiet_ms;                                 /* nothing at all before: the link is bad */
     int64_t machine_change_ms;                        /* nor, for a change of step, before */

@@ -107,7 +107,7 @@ bool wire_find(struct wire_value object, const char *name, struct wire_value *re
     if (object.type != WIRE_OBJECT)
         return false;
     struct wire_walk walk = wire_walk(object);
-    struct wire_value key;
+    struct wire_value key = {.type = WIRE_NULL};
     struct wire_value value;
     while (wire_walk_next(&walk, &key, &value)) {
         if (wire_is(key, str_from(name))) {

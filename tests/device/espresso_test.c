@@ -131,8 +131,7 @@ TEST(a_recipe_with_a_wrong_type_is_not_guessed_at)
         "{\"volume_ml\":40,\"accessory_instructions\":{\"capsule_slot\":\"two\"}}",
         "{\"volume_ml\":40,\"accessory_instructions\":{\"insert_sequence\":{}}}",
         "{\"volume_ml\":40,\"accessory_instructions\":{\"insert_sequence\":[{}]}}",
-        "{\"volume_ml\":40,\"accessory_instructions\":{\"insert_sequence\":"
-        "[{\"action\":\"jump\"}]}}",
+        "{\"volume_ml\":40,\"actuator_sequence\":{\"insert_sequence\":[{\"action\":\"x\"}]}}",
     };
     struct espresso_order order;
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
