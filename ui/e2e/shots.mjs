@@ -1,5 +1,6 @@
 // Pictures of every page at two widths and in both colour schemes, to be looked at.
-// AUTOMAT_URL, AUTOMAT_SIGNIN_CODE, AUTOMAT_SHOTS (folder); SHOTS_ONLY=part-of-a-name to take some.
+// AUTOMAT_URL, AUTOMAT_SIGNIN_CODE, AUTOMAT_SHOTS (folder); SHOTS_ONLY=part-of-a-name and
+// SHOTS_SIZES="390" to take some.
 import { PHONE, URL_BASE, WIDE, launch, openPage, shot, signIn } from "./kit.mjs";
 
 const only = process.env.SHOTS_ONLY ?? "";
@@ -10,10 +11,12 @@ async function firstIn(page, state) {
 }
 
 const browser = await launch();
+const sizes = (process.env.SHOTS_SIZES ?? "1440 390").split(" ");
 for (const [size, viewport] of [
   ["1440", WIDE],
   ["390", PHONE],
 ]) {
+  if (!sizes.includes(size)) continue;
   for (const colorScheme of ["light", "dark"]) {
     const page = await openPage(browser, { viewport, colorScheme });
     await page.goto(`${URL_BASE}/signin`);

@@ -87,7 +87,7 @@ function usePageTitle(path: string): void {
 
 function NotFound() {
   return (
-    <EmptyState title={t.shell.notFound} note={t.shell.notFoundNote}>
+    <EmptyState whole title={t.shell.notFound} note={t.shell.notFoundNote}>
       <Link href="/operations" className="button button--plain">
         {t.shell.toFloor}
       </Link>
@@ -110,7 +110,7 @@ class CrashNet extends Component<{ children: ReactNode }, { crashed: boolean }> 
   override render(): ReactNode {
     if (!this.state.crashed) return this.props.children;
     return (
-      <EmptyState title={t.shell.crashed} note={t.shell.crashedNote}>
+      <EmptyState whole title={t.shell.crashed} note={t.shell.crashedNote}>
         <Button onClick={() => location.reload()}>{t.shell.reload}</Button>
       </EmptyState>
     );

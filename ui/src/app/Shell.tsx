@@ -70,10 +70,10 @@ export function Shell({ children }: { children: ReactNode }) {
               className="button button--quiet text-espresso-soft"
               aria-haspopup="dialog"
               aria-keyshortcuts="Control+K"
-              aria-label={t.shell.menu}
               onClick={() => setMenu(true)}
             >
               <Search size={18} aria-hidden="true" />
+              <span className="sr-only">{t.shell.menu}</span>
               <kbd className="hidden rounded-s border border-edge px-1.5 font-sans text-note font-normal lg:inline">
                 {t.shell.menuKey}
               </kbd>

@@ -3,8 +3,17 @@ import { t } from "../i18n";
 import { asProblem } from "../lib/api";
 import { Button } from "./Button";
 
+interface EmptyProps {
+  title: string;
+  note?: string;
+  children?: ReactNode;
+  /** It is all there is on the page. */
+  whole?: boolean;
+}
+
 /** Nothing here, and what would put something here. */
-export function EmptyState({ title, note, children }: { title: string; note?: string; children?: ReactNode }) {
+export function EmptyState({ title, note, children, whole = false }: EmptyProps) {
+  const Heading = whole ? "h1" : "h2";
   return (
     <div className="flex flex-col items-center gap-2 px-4 py-12 text-center">
       <svg viewBox="0 0 64 48" width="88" className="drawn mb-2" aria-hidden="true">
@@ -12,7 +21,7 @@ export function EmptyState({ title, note, children }: { title: string; note?: st
         <path d="M18 18h24v12a12 12 0 0 1-12 12 12 12 0 0 1-12-12zM42 21h3a5 5 0 0 1 0 10h-3" />
         <path className="fine" d="M12 44h36" />
       </svg>
-      <h2 className="font-serif text-title font-medium">{title}</h2>
+      <Heading className="font-serif text-title font-medium">{title}</Heading>
       {note && <p className="max-w-[52ch] text-espresso-soft">{note}</p>}
       {children}
     </div>

@@ -28,7 +28,7 @@ export function AccountPage() {
   if (!session) return <Skeleton lines={3} />;
   if (!rights.signedIn)
     return (
-      <EmptyState title={t.account.title} note={t.why.signIn}>
+      <EmptyState whole title={t.account.title} note={t.why.signIn}>
         <Link href="/signin?next=/account" className="button button--primary">
           {t.account.signIn}
         </Link>

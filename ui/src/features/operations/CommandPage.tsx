@@ -25,7 +25,7 @@ export function CommandPage({ id }: { id: number }) {
   if (command.isPending) return <Skeleton lines={4} height={96} />;
   if (command.error instanceof Problem && command.error.status === 404)
     return (
-      <EmptyState title={t.command.notFound} note={t.commands.id(id)}>
+      <EmptyState whole title={t.command.notFound} note={t.commands.id(id)}>
         <Link href="/commands" className="button button--plain">
           {t.commands.clear}
         </Link>

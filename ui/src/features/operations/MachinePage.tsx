@@ -35,7 +35,7 @@ export function MachinePage({ id }: { id: string }) {
   if (machine.isPending) return <Skeleton lines={4} height={96} />;
   if (machine.error instanceof Problem && machine.error.status === 404)
     return (
-      <EmptyState title={t.machine.notFound} note={id}>
+      <EmptyState whole title={t.machine.notFound} note={id}>
         <Link href="/operations" className="button button--plain">
           {t.shell.toFloor}
         </Link>

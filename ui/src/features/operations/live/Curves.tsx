@@ -31,6 +31,8 @@ export default function Curves({ curve, targets, provenance }: Props) {
   const [at, setAt] = useState<number | null>(null);
   const [zoomed, setZoomed] = useState(false);
   const plots = useRef(new Map<string, uPlot>());
+  const panel = useRef<HTMLDivElement>(null);
+  const byKey = useRef(false);
   const syncKey = useId();
   const columns = useMemo(
     () =>
@@ -65,12 +67,20 @@ export default function Curves({ curve, targets, provenance }: Props) {
       End: last,
     };
     const next = move[event.key];
-    if (event.key === "t" || event.key === "T") setAsTable(!asTable);
-    else if (event.key === "Escape" && at !== null) point(null);
+    if ((event.key === "t" || event.key === "T") && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      byKey.current = true;
+      setAsTable(!asTable);
+    } else if (event.key === "Escape" && at !== null) point(null);
     else if (next !== undefined && !asTable) point(next);
     else return;
     event.preventDefault();
   };
+
+  // The panel that had the focus is gone: the one in its place takes it, and the same key leads back.
+  useEffect(() => {
+    if (byKey.current) panel.current?.focus();
+    byKey.current = false;
+  }, [asTable]);
 
   const wholeCurve = () => {
     for (const plot of plots.current.values()) plot.setScale("x", fullRange(times));
@@ -101,9 +111,10 @@ export default function Curves({ curve, targets, provenance }: Props) {
         </Button>
       </div>
       {asTable ? (
-        <NumberTable columns={columns} />
+        <NumberTable columns={columns} panel={panel} />
       ) : (
         <div
+          ref={panel}
           role="group"
           tabIndex={0}
           aria-label={`${t.live.curves}. ${t.live.keys}`}
@@ -343,10 +354,10 @@ function drawBehind(u: uPlot, shape: PlotShape, colour: Colours, font: string): 
   ctx.restore();
 }
 
-function NumberTable({ columns }: { columns: (number | null)[][] }) {
+function NumberTable({ columns, panel }: { columns: (number | null)[][]; panel: React.Ref<HTMLDivElement> }) {
   const times = columns[0] ?? [];
   return (
-    <div className="max-h-128 overflow-auto" role="region" tabIndex={0} aria-label={t.live.table}>
+    <div ref={panel} className="max-h-128 overflow-auto" role="region" tabIndex={0} aria-label={t.live.table}>
       <table className="table text-right">
         <thead className="sticky top-0 bg-milk">
           <tr>
