@@ -247,6 +247,8 @@ static enum err load_slot(struct queue *queue, struct store_db *db, struct str m
     slot->hold_since_ms = view.hold_since_ms;
     slot->failures_in_row = view.failures_in_row;
     slot->pending_count = view.pending_count;
+    slot->waiting_count = view.waiting_count;
+    slot->active_id = view.has_active ? view.active.command_id : 0;
     slot->hold_reason = view.hold_reason.at != NULL ? mem_strdup(view.hold_reason) : NULL;
     slot->active = view.has_active ? queue_command_copy(&view.active) : NULL;
     slot->head = view.has_head ? queue_command_copy(&view.head) : NULL;
@@ -257,6 +259,7 @@ static enum err load_slot(struct queue *queue, struct store_db *db, struct str m
     if (view.has_active)
         slot->start_over_mono_ms = queue->options.mono_ms(queue->options.clock) +
                                    (int64_t)queue->options.start_window_s * 1000;
+    slot->silence_id = slot->active_id;
     if (view.has_active && view.active.state == QUEUE_RUNNING)
         slot->silence_mono_ms =
             queue->options.mono_ms(queue->options.clock) +

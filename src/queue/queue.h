@@ -86,7 +86,9 @@ struct queue_kind {
     bool (*reason_mechanical)(void *context, struct str reason);
     bool (*reason_needs_hands)(void *context, struct str reason);
     /* Inside the queue's own transaction, after a transition was written: stock, bottles, slots.
-     * May be NULL. Anything but ERR_OK undoes the transition. */
+     * May be NULL. Anything but ERR_OK undoes the transition.  A hook may refuse a beginning
+     * (created, pending, running); what has ended has ended: refusing that is a mistake of the
+     * kind, and the ending is tried again and again. */
     enum err (*on_change)(void *context, struct store_db *db, const struct queue_change *change);
 };
 
@@ -180,7 +182,10 @@ struct queue_claim {
     uint64_t command_id;
     struct str machine_id;             /* whose credentials speak */
     struct id128 claim_id, journal_id; /* zero: none given */
-    struct str meta;                   /* JSON object merged into meta, or none */
+    /* The command meant, beside its number: numbers come again with a new database.  zero: not
+     * said. */
+    struct id128 uid;
+    struct str meta; /* JSON object merged into meta, or none */
     struct str actor, request_id;
 };
 struct queue_grant {
@@ -202,6 +207,9 @@ struct queue_report {
     struct str machine_id;
     enum queue_state outcome; /* QUEUE_COMPLETE, QUEUE_FAILED, QUEUE_REJECTED, QUEUE_CANCELLED */
     struct id128 claim_id, journal_id; /* zero: none given */
+    /* The command meant, beside its number: numbers come again with a new database.  zero: not
+     * said. */
+    struct id128 uid;
     struct str reason; /* none: taken as "failed" for QUEUE_FAILED, "refused" for QUEUE_REJECTED */
     struct str meta;
     struct str actor, request_id;

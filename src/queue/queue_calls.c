@@ -42,8 +42,7 @@ enum err queue_submit(struct queue *queue, const struct queue_new *command, queu
     }
     /* A full queue is told by the writer too, so that a repeated key still gets its first answer.
      */
-    op->over_limit = command->execute_allowed &&
-                     slot->pending_count + slot->creates_waiting >= queue->options.pending_max;
+    op->over_limit = slot->waiting_count + slot->creates_waiting >= queue->options.pending_max;
     queue->options.random_id(queue->options.random, &op->uid);
     op->create_done = done;
     op->cookie = cookie;
@@ -66,6 +65,7 @@ enum err queue_claim(struct queue *queue, const struct queue_claim *claim, queue
     op->command_id = claim->command_id;
     op->claim_id = claim->claim_id;
     op->journal_id = claim->journal_id;
+    op->meant_uid = claim->uid;
     op->claim_done = done;
     op->cookie = cookie;
     return queue_op_submit(op);
@@ -90,6 +90,7 @@ enum err queue_report(struct queue *queue, const struct queue_report *report, qu
     op->outcome = report->outcome;
     op->claim_id = report->claim_id;
     op->journal_id = report->journal_id;
+    op->meant_uid = report->uid;
     op->done = done;
     op->cookie = cookie;
     return queue_op_submit(op);
@@ -113,9 +114,9 @@ static bool may_begin(const struct queue *queue, uint64_t command_id, int64_t mo
 {
     for (uint32_t i = 0; i < queue->slot_count; i++)
         for (const struct machine_slot *slot = queue->slots[i]; slot != NULL; slot = slot->chain)
-            if (slot->active != NULL && slot->active->command_id == command_id)
+            if (slot->active_id == command_id)
                 return mono_ms < slot->start_over_mono_ms;
-    return false;
+    return true; /* its claim may be in the same transaction as this order */
 }
 
 static enum err submit_order(struct queue *queue, enum op_kind kind,
@@ -192,7 +193,7 @@ static void submit_silence(struct queue *queue, struct machine_slot *slot, int64
     struct op *op = queue_op_create(queue, OP_SILENCE);
     if (!op_common(op, str_from(slot->machine_id), STR("server"), STR_NONE))
         return;
-    op->command_id = slot->active->command_id;
+    op->command_id = slot->silence_id;
     enum err err = queue_op_submit(op);
     (void)err;
 }

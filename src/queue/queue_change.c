@@ -193,9 +193,12 @@ enum err queue_change_write(struct op *op, struct store_db *db, struct queue_com
 }
 
 enum err queue_change_hold(struct op *op, struct store_db *db, struct str machine_id,
-                           struct str reason, uint32_t failures_in_row)
+                           struct str reason, const struct view *view)
 {
-    enum err err = queue_sql_machine_set(db, machine_id, true, reason, op->now_ms, failures_in_row);
+    bool held = view->on_hold;
+    enum err err =
+        queue_sql_machine_set(db, machine_id, true, held ? view->hold_reason : reason,
+                              held ? view->hold_since_ms : op->now_ms, view->failures_in_row);
     if (err != ERR_OK)
         return err;
     op->hold_changed = true;
@@ -203,7 +206,8 @@ enum err queue_change_hold(struct op *op, struct store_db *db, struct str machin
     if (subject.at == NULL)
         return ERR_NOMEM;
     return queue_change_audit(op, db, "machine.hold", subject,
-                              queue_json_pairs(&op->arena, "reason", reason, NULL));
+                              queue_json_pairs(&op->arena, "reason", reason, "first_reason",
+                                               held ? view->hold_reason : STR_NONE, NULL));
 }
 
 static enum err raise_alert(struct op *op, struct store_db *db, const struct queue_command *command,
@@ -246,7 +250,9 @@ static enum err after_failure(struct op *op, struct store_db *db,
     if (message == NULL)
         return ERR_NOMEM;
     struct str hold_reason = mechanical ? command->reason : STR("failures_in_row");
-    enum err err = queue_change_hold(op, db, command->machine_id, hold_reason, failures);
+    struct view counted = *view;
+    counted.failures_in_row = failures;
+    enum err err = queue_change_hold(op, db, command->machine_id, hold_reason, &counted);
     if (err != ERR_OK)
         return err;
     return raise_alert(op, db, command, hold_reason, RECORD_CRITICAL, message);
@@ -262,8 +268,7 @@ static enum err after_unknown(struct op *op, struct store_db *db,
         (unsigned long long)command->command_id);
     if (message == NULL)
         return ERR_NOMEM;
-    enum err err = queue_change_hold(op, db, command->machine_id, STR("unknown_outcome"),
-                                     view->failures_in_row);
+    enum err err = queue_change_hold(op, db, command->machine_id, STR("unknown_outcome"), view);
     if (err != ERR_OK)
         return err;
     return raise_alert(op, db, command, STR("unknown_outcome"), RECORD_CRITICAL, message);

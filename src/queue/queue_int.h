@@ -19,12 +19,15 @@ struct machine_slot {
     int64_t hold_since_ms;
     uint32_t failures_in_row;
     uint32_t pending_count;       /* held ones are not pending */
+    uint32_t waiting_count;       /* pending and held: what pending_max limits */
     uint32_t creates_waiting;     /* submitted, not yet on disk: they count towards pending_max */
     struct queue_command *active; /* own copy; NULL: none */
     struct queue_command *head;
     int64_t start_over_mono_ms; /* no board begins the active command any more; 0: none is active */
-    int64_t silence_mono_ms;    /* when the running command is given up; 0: none runs */
-    struct queue_wait waits;    /* list head: prev, next */
+    uint64_t active_id;  /* of the running or unknown one, also when its copy is missing; 0: none */
+    uint64_t silence_id; /* the running one that is given up at: */
+    int64_t silence_mono_ms; /* when the running command is given up; 0: none runs */
+    struct queue_wait waits; /* list head: prev, next */
 };
 
 struct queue {
@@ -60,7 +63,7 @@ struct view {
     bool on_hold;
     struct str hold_reason;
     int64_t hold_since_ms;
-    uint32_t failures_in_row, pending_count;
+    uint32_t failures_in_row, pending_count, waiting_count;
     bool has_active, has_head;
     struct queue_command active, head;
 };
@@ -105,7 +108,7 @@ struct op {
     bool too_early;  /* settle: a board may still begin */
     bool over_limit; /* more than pending_max would wait */
     struct id128 uid;
-    struct id128 claim_id, journal_id;
+    struct id128 claim_id, journal_id, meant_uid;
     enum queue_state outcome;
     struct str reason, meta, note;
 
@@ -164,9 +167,9 @@ MUST_USE enum err queue_sql_late(struct store_db *db, int64_t now_ms, struct are
 MUST_USE enum err queue_sql_expire_next(struct store_db *db, int64_t *ret_ms);
 /* The oldest pending command of this machine and name, whoever made it (coalescing); ERR_NOT_FOUND:
  * none. */
-MUST_USE enum err queue_sql_pending_named(struct store_db *db, struct str machine_id,
-                                          struct str command, struct arena *arena,
-                                          struct queue_command *ret_command);
+MUST_USE enum err queue_sql_waiting_named(struct store_db *db, struct str machine_id,
+                                          struct str command, uint64_t except_id,
+                                          struct arena *arena, struct queue_command *ret_command);
 MUST_USE enum err queue_sql_list(struct store_db *db, const struct queue_filter *filter,
                                  struct arena *arena, struct queue_command **ret_commands,
                                  size_t *ret_count);
@@ -210,8 +213,9 @@ MUST_USE enum err queue_change_audit(struct op *op, struct store_db *db, const c
 /* Rule 12: what a failure, a success or an unknown does to the machine. */
 MUST_USE enum err queue_change_machine(struct op *op, struct store_db *db,
                                        const struct queue_command *command);
+/* Put on hold, or, when it is already, keep the first reason and time; both are on record. */
 MUST_USE enum err queue_change_hold(struct op *op, struct store_db *db, struct str machine_id,
-                                    struct str reason, uint32_t failures_in_row);
+                                    struct str reason, const struct view *view);
 /* Merge JSON object `add` into `old`; the result in the arena.  Too big: `add` alone. */
 MUST_USE enum err queue_meta_merge(struct arena *arena, struct str old, struct str add,
                                    struct str *ret_merged);

@@ -69,21 +69,22 @@ static void replace_command(struct queue_command **at, bool present,
 
 static void install_view(struct queue *queue, struct machine_slot *slot, const struct view *view)
 {
-    bool was_running = slot->active != NULL && slot->active->state == QUEUE_RUNNING;
-    uint64_t was_id = slot->active != NULL ? slot->active->command_id : 0;
     slot->on_hold = view->on_hold;
     slot->hold_since_ms = view->hold_since_ms;
     slot->failures_in_row = view->failures_in_row;
     slot->pending_count = view->pending_count;
+    slot->waiting_count = view->waiting_count;
     mem_free(slot->hold_reason);
     slot->hold_reason = view->hold_reason.at != NULL ? mem_strdup(view->hold_reason) : NULL;
     replace_command(&slot->active, view->has_active, &view->active);
     replace_command(&slot->head, view->has_head, &view->head);
+    slot->active_id = view->has_active ? view->active.command_id : 0;
     if (!view->has_active)
         slot->start_over_mono_ms = 0;
     if (!view->has_active || view->active.state != QUEUE_RUNNING) {
         slot->silence_mono_ms = 0;
-    } else if (!was_running || was_id != view->active.command_id) {
+    } else if (slot->silence_mono_ms == 0 || slot->silence_id != view->active.command_id) {
+        slot->silence_id = view->active.command_id;
         /* Counted from here, which is later than the claim: the device gives up first (rule 6). */
         slot->start_over_mono_ms = queue->options.mono_ms(queue->options.clock) +
                                    (int64_t)queue->options.start_window_s * 1000;
@@ -104,10 +105,12 @@ static void install_created(struct queue *queue, struct machine_slot *slot,
                             const struct queue_command *command)
 {
     note_deadline(queue, command);
+    slot->waiting_count++;
     if (command->state != QUEUE_PENDING)
         return;
     slot->pending_count++;
-    if (slot->head == NULL)
+    /* Not when an older one waits whose copy got lost: that one comes first. */
+    if (slot->head == NULL && slot->pending_count == 1)
         slot->head = queue_command_copy(command);
 }
 

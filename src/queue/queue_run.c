@@ -13,6 +13,10 @@ static enum err load(struct op *op, struct store_db *db)
     }
     if (err != ERR_OK)
         return err;
+    if (!id128_is_zero(op->meant_uid) && !id128_equal(op->meant_uid, op->command.uid)) {
+        op->verdict = QUEUE_NO_COMMAND; /* another database's command of the same number */
+        return ERR_OK;
+    }
     op->has_command = true;
     op->machine_id = op->machine_id.at != NULL ? op->machine_id : op->command.machine_id;
     op->verdict = QUEUE_DONE;
@@ -47,20 +51,21 @@ static enum err create_key_known(struct op *op, struct store_db *db, bool *ret_k
 }
 
 /* Newer position, older one cancelled (windows). */
-static enum err create_coalesce(struct op *op, struct store_db *db)
+static enum err coalesce(struct op *op, struct store_db *db, struct str command, uint64_t except_id)
 {
     for (;;) {
         struct queue_command old;
         enum err err =
-            queue_sql_pending_named(db, op->machine_id, op->create.command, &op->arena, &old);
+            queue_sql_waiting_named(db, op->machine_id, command, except_id, &op->arena, &old);
         if (err == ERR_NOT_FOUND)
             return ERR_OK;
         if (err != ERR_OK)
             return err;
+        enum queue_state old_state = old.state;
         old.state = QUEUE_CANCELLED;
         old.reason = STR("superseded");
         old.settled_by = op->actor;
-        err = queue_change_write(op, db, &old, false, QUEUE_PENDING, STR_NONE);
+        err = queue_change_write(op, db, &old, false, old_state, STR_NONE);
         if (err != ERR_OK)
             return err;
     }
@@ -78,7 +83,9 @@ static enum err create_prepare(struct op *op, struct store_db *db)
             op->verdict = QUEUE_BUSY;
         return ERR_OK;
     }
-    return kind->coalesce ? create_coalesce(op, db) : ERR_OK;
+    /* A held newcomer replaces nothing: nobody knows whether it will be allowed. */
+    bool replaces = kind->coalesce && op->create.execute_allowed;
+    return replaces ? coalesce(op, db, op->create.command, 0) : ERR_OK;
 }
 
 static enum err run_create(struct op *op, struct store_db *db)
@@ -200,6 +207,8 @@ static enum err run_claim(struct op *op, struct store_db *db)
         .now_ms = op->now_ms,
     };
     op->verdict = queue_rule_claim(&op->command, &context, op->machine_id, op->claim_id);
+    if (op->verdict == QUEUE_NOT_CLAIMABLE)
+        return reload_view(op, db); /* the board was offered it: memory may be behind */
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     err = op->command.state == QUEUE_PENDING ? claim_first(op, db) : claim_again(op, db);
@@ -207,6 +216,24 @@ static enum err run_claim(struct op *op, struct store_db *db)
 }
 
 /* ---- report ---- */
+
+/* The claim speaks after somebody else settled the command otherwise: nothing changes, but it is on
+ * record. */
+static enum err note_late_report(struct op *op, struct store_db *db)
+{
+    const struct queue_command *command = &op->command;
+    bool own = command->has_claim && id128_equal(command->claim_id, op->claim_id);
+    if (!own || command->state == op->outcome)
+        return ERR_OK;
+    struct str subject =
+        str_from(arena_printf(&op->arena, "command:%llu", (unsigned long long)command->command_id));
+    if (subject.at == NULL)
+        return ERR_NOMEM;
+    return queue_change_audit(
+        op, db, "command.late_report", subject,
+        queue_json_pairs(&op->arena, "said", str_from(queue_state_name(op->outcome)), "reason",
+                         op->reason, "stands", str_from(queue_state_name(command->state)), NULL));
+}
 
 static enum err run_report(struct op *op, struct store_db *db)
 {
@@ -216,12 +243,13 @@ static enum err run_report(struct op *op, struct store_db *db)
     struct queue_command *command = &op->command;
     op->verdict = queue_rule_report(command, op->machine_id, op->outcome, op->claim_id,
                                     op->journal_id, op->reason);
+    if (op->verdict == QUEUE_SETTLED)
+        return note_late_report(op, db);
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
     enum queue_state old_state = command->state;
     command->state = op->outcome;
-    if (op->outcome != QUEUE_COMPLETE)
-        command->reason = op->reason;
+    command->reason = op->outcome == QUEUE_COMPLETE ? STR_NONE : op->reason;
     command->settled_by = op->actor;
     err = queue_meta_merge(&op->arena, command->meta, op->meta, &command->meta);
     if (err != ERR_OK)
@@ -230,6 +258,8 @@ static enum err run_report(struct op *op, struct store_db *db)
     if (err != ERR_OK)
         return err;
     err = queue_change_machine(op, db, command);
+    if (err == ERR_OK && old_state == QUEUE_UNKNOWN)
+        err = record_alert_resolve(db, command->machine_id, STR("unknown_outcome"), op->now_ms);
     return err != ERR_OK ? err : reload_view(op, db);
 }
 
@@ -277,6 +307,11 @@ static enum err run_approve(struct op *op, struct store_db *db)
         op->verdict = QUEUE_TOO_MANY;
     if (op->verdict != QUEUE_DONE)
         return ERR_OK;
+    if (kind != NULL && kind->coalesce) {
+        err = coalesce(op, db, command->command, command->command_id);
+        if (err != ERR_OK)
+            return err;
+    }
     command->state = QUEUE_PENDING;
     command->execute_allowed = true;
     command->not_after_ms = op->now_ms + (int64_t)command->not_after_s * 1000;
@@ -315,12 +350,28 @@ static enum err run_hold(struct op *op, struct store_db *db)
     enum err err = queue_sql_view(db, op->machine_id, op->now_ms, false, &op->arena, &view);
     if (err != ERR_OK)
         return err;
-    if (!view.on_hold) { /* a second hold keeps the first one's reason and time */
-        err = queue_change_hold(op, db, op->machine_id, op->note, view.failures_in_row);
-        if (err != ERR_OK)
-            return err;
-    }
+    err = queue_change_hold(op, db, op->machine_id, op->note, &view);
+    if (err != ERR_OK)
+        return err;
     return reload_view(op, db);
+}
+
+/* Releasing answers every alert that asked for it: the critical ones, but for an unknown outcome,
+ * which stays open until it is settled.  (The reason of a hold is a person's text as often as an
+ * alert's code.) */
+static enum err answer_alerts(struct op *op, struct store_db *db)
+{
+    struct record_alert *alerts = NULL;
+    size_t count = 0;
+    enum err err = record_alert_list(db, true, 0, 200, &op->arena, &alerts, &count);
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
+        bool asked = str_equal(alerts[i].machine_id, op->machine_id) &&
+                     alerts[i].severity == RECORD_CRITICAL &&
+                     !str_equal(alerts[i].code, STR("unknown_outcome"));
+        if (asked)
+            err = record_alert_resolve(db, op->machine_id, alerts[i].code, op->now_ms);
+    }
+    return err;
 }
 
 static enum err run_release(struct op *op, struct store_db *db)
@@ -342,13 +393,9 @@ static enum err run_release(struct op *op, struct store_db *db)
             queue_json_pairs(&op->arena, "held_for", view.hold_reason, "note", op->note, NULL));
         if (err != ERR_OK)
             return err;
-        /* The alert that put it on hold is answered by the release; an unknown outcome stays open
-         * until settled. */
-        if (!str_equal(view.hold_reason, STR("unknown_outcome"))) {
-            err = record_alert_resolve(db, op->machine_id, view.hold_reason, op->now_ms);
-            if (err != ERR_OK)
-                return err;
-        }
+        err = answer_alerts(op, db);
+        if (err != ERR_OK)
+            return err;
         op->hold_changed = true;
     }
     return reload_view(op, db);
@@ -403,7 +450,8 @@ static enum err run_expire(struct op *op, struct store_db *db)
     enum {
         AT_ONCE_MAX = 64
     }; /* one job does not hold the writer for long; the next tick takes the rest */
-    for (int i = 0; i < AT_ONCE_MAX; i++) {
+    /* Rows may be big: what does not fit into this op's memory is the next tick's. */
+    for (int i = 0; i < AT_ONCE_MAX && op->arena.used < OP_ARENA_BYTES_MAX / 2; i++) {
         struct queue_command late;
         enum err err = queue_sql_late(db, op->now_ms, &op->arena, &late);
         if (err == ERR_NOT_FOUND)

@@ -22,7 +22,7 @@ enum {
     STMT_MACHINE_SET,
     STMT_LATE,
     STMT_EXPIRE_NEXT,
-    STMT_PENDING_NAMED,
+    STMT_WAITING_NAMED,
     STMT_LIST,
     STMT_LIST_MACHINE,
     STMT_HISTORY_LIST,
@@ -65,8 +65,8 @@ static const char *const statement_text[STMT_COUNT] = {
     [STMT_HEAD] = "SELECT " COMMAND_COLUMNS " FROM commands "
                   "WHERE machine_id = ?1 AND status = 'pending' AND not_after > ?2 "
                   "ORDER BY created_at, command_id LIMIT 1",
-    [STMT_PENDING_COUNT] =
-        "SELECT COUNT(*) FROM commands WHERE machine_id = ?1 AND status = 'pending'",
+    [STMT_PENDING_COUNT] = "SELECT IFNULL(SUM(status = 'pending'), 0), COUNT(*) FROM commands "
+                           "WHERE machine_id = ?1 AND (status = 'pending' OR status = 'held')",
     [STMT_MACHINE_SET] =
         "INSERT INTO queue_machines (machine_id, on_hold, hold_reason, hold_since, "
         "failures_in_row) VALUES (?1, ?2, ?3, ?4, ?5) "
@@ -76,9 +76,10 @@ static const char *const statement_text[STMT_COUNT] = {
         "SELECT " COMMAND_COLUMNS " FROM commands WHERE status = 'pending' AND not_after <= ?1 "
         "ORDER BY not_after LIMIT 1",
     [STMT_EXPIRE_NEXT] = "SELECT MIN(not_after) FROM commands WHERE status = 'pending'",
-    [STMT_PENDING_NAMED] = "SELECT " COMMAND_COLUMNS " FROM commands "
-                           "WHERE machine_id = ?1 AND status = 'pending' AND command = ?2 "
-                           "ORDER BY created_at, command_id LIMIT 1",
+    [STMT_WAITING_NAMED] =
+        "SELECT " COMMAND_COLUMNS " FROM commands "
+        "WHERE machine_id = ?1 AND (status = 'pending' OR status = 'held') "
+        "AND command = ?2 AND command_id <> ?3 ORDER BY created_at, command_id LIMIT 1",
     [STMT_LIST] = "SELECT " COMMAND_COLUMNS " FROM commands WHERE command_id < ?1 AND " LIST_WHERE,
     [STMT_LIST_MACHINE] =
         "SELECT " COMMAND_COLUMNS " FROM commands WHERE command_id < ?1 AND machine_id = ?7 "
@@ -335,6 +336,7 @@ enum err queue_sql_view(struct store_db *db, struct str machine_id, int64_t now_
         if (err != ERR_OK)
             return err;
         view.pending_count = (uint32_t)store_col_i64(stmt, 0);
+        view.waiting_count = (uint32_t)store_col_i64(stmt, 1);
     }
     *ret_view = view;
     return ERR_OK;
@@ -370,12 +372,14 @@ enum err queue_sql_expire_next(struct store_db *db, int64_t *ret_ms)
     return ERR_OK;
 }
 
-enum err queue_sql_pending_named(struct store_db *db, struct str machine_id, struct str command,
-                                 struct arena *arena, struct queue_command *ret_command)
+enum err queue_sql_waiting_named(struct store_db *db, struct str machine_id, struct str command,
+                                 uint64_t except_id, struct arena *arena,
+                                 struct queue_command *ret_command)
 {
-    struct store_stmt *stmt = prepare(db, STMT_PENDING_NAMED);
+    struct store_stmt *stmt = prepare(db, STMT_WAITING_NAMED);
     store_bind_text(stmt, 1, machine_id);
     store_bind_text(stmt, 2, command);
+    store_bind_i64(stmt, 3, (int64_t)except_id);
     return command_one(stmt, arena, ret_command);
 }
 

@@ -493,6 +493,192 @@ TEST(a_refusal_before_the_claim_rejects_and_does_not_hold)
     close_queue();
 }
 
+static size_t open_alerts;
+static enum err alerts_run(struct store_job *job, struct store_db *db)
+{
+    struct arena scratch;
+    struct record_alert *alerts = NULL;
+    (void)job;
+    arena_init(&scratch, 1 * MIB);
+    enum err err = record_alert_list(db, true, 0, 200, &scratch, &alerts, &open_alerts);
+    arena_finish(&scratch);
+    return err;
+}
+
+static size_t alerts_open(void)
+{
+    struct store_job job = {.run = alerts_run};
+    CHECK_OK(store_run_now(store, &job));
+    return open_alerts;
+}
+
+TEST(an_unknown_settled_by_its_own_claim_answers_its_alert)
+{
+    open_queue();
+    uint64_t id = create("m");
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    tick(300000);
+    CHECK_EQ(alerts_open(), 1);
+    CHECK_EQ(report_for(id, "m", QUEUE_COMPLETE, claim_a, NULL), QUEUE_DONE);
+    CHECK_EQ(alerts_open(), 0);
+    close_queue();
+}
+
+TEST(a_persons_hold_keeps_its_reason_when_the_machine_fails_too)
+{
+    open_queue();
+    struct queue_machine machine;
+    uint64_t id = create("m");
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    CHECK_EQ(order(queue_hold, 0, "m", QUEUE_HELD), QUEUE_DONE); /* "looked" */
+    CHECK_EQ(report_for(id, "m", QUEUE_FAILED, claim_a, "pick_failed"), QUEUE_DONE);
+    CHECK(queue_machine_get(queue, STR("m"), &machine));
+    CHECK_SLICE(machine.hold_reason, "looked");
+    CHECK_EQ(machine.failures_in_row, 1);
+    CHECK_EQ(alerts_open(), 1);
+    CHECK_EQ(order(queue_release, 0, "m", QUEUE_HELD), QUEUE_DONE);
+    CHECK_EQ(alerts_open(), 0);
+    close_queue();
+}
+
+TEST(releasing_leaves_the_alerts_that_need_a_hand)
+{
+    open_queue();
+    uint64_t id = create("m");
+    CHECK_EQ(report_for(id, "m", QUEUE_REJECTED, none, "magazine_empty"), QUEUE_DONE);
+    CHECK_EQ(order(queue_hold, 0, "m", QUEUE_HELD), QUEUE_DONE);
+    CHECK_EQ(order(queue_release, 0, "m", QUEUE_HELD), QUEUE_DONE);
+    CHECK_EQ(alerts_open(), 1);
+    close_queue();
+}
+
+TEST(many_big_late_commands_expire_all_the_same)
+{
+    open_queue();
+    char *meta = mem_alloc(60000);
+    CHECK(meta != NULL);
+    struct text text;
+    text_init(&text, meta, 60000);
+    text_add(&text, STR("{\"a\":\""));
+    for (int i = 0; i < 59000; i++)
+        text_add_char(&text, 'x');
+    text_add(&text, STR("\"}"));
+    struct queue_new new = {.kind = &brewer,
+                            .machine_id = STR("m"),
+                            .command = STR("go"),
+                            .payload = STR("{}"),
+                            .meta = {text.at, text.len},
+                            .execute_allowed = true,
+                            .actor = STR("a")};
+    for (int i = 0; i < 70; i++) {
+        CHECK_OK(queue_submit(queue, &new, created, NULL));
+        settle_store();
+    }
+    for (int i = 0; i < 20; i++)
+        tick(i == 0 ? 600000 : 1000);
+    struct queue_machine machine;
+    CHECK(queue_machine_get(queue, STR("m"), &machine));
+    CHECK_EQ(machine.pending_count, 0);
+    CHECK_EQ(offered("m", none), 0);
+    uint64_t fresh = create("m");
+    CHECK_EQ(offered("m", none), fresh);
+    mem_free(meta);
+    close_queue();
+}
+
+TEST(held_positions_are_replaced_by_newer_ones_and_replace_none)
+{
+    open_queue();
+    uint64_t pending = create_as(&window, "w", true, NULL, 0);
+    uint64_t held = create_as(&window, "w", false, NULL, 0);
+    CHECK_EQ(offered("w", none), pending);
+    uint64_t newest = create_as(&window, "w", true, NULL, 0);
+    CHECK_EQ(offered("w", none), newest);
+    CHECK_EQ(order(queue_approve, held, NULL, QUEUE_HELD), QUEUE_SETTLED);
+    uint64_t again = create_as(&window, "w", false, NULL, 0);
+    CHECK_EQ(order(queue_approve, again, NULL, QUEUE_HELD), QUEUE_DONE);
+    CHECK_EQ(offered("w", none), again);
+    close_queue();
+}
+
+TEST(held_commands_count_towards_the_limit)
+{
+    open_queue();
+    for (int i = 0; i < 1000; i++)
+        create_as(&brewer, "m", false, NULL, 0);
+    create_as(&brewer, "m", false, NULL, 0);
+    CHECK_EQ(answer.verdict, QUEUE_TOO_MANY);
+    close_queue();
+}
+
+TEST(the_number_of_another_database_is_no_command)
+{
+    open_queue();
+    uint64_t id = create("m");
+    struct queue_claim ask = {.command_id = id,
+                              .machine_id = STR("m"),
+                              .claim_id = claim_a,
+                              .journal_id = journal_a,
+                              .uid = {{0xff, 0xff}},
+                              .actor = STR("machine:m")};
+    CHECK_OK(queue_claim(queue, &ask, claimed, NULL));
+    settle_store();
+    CHECK_EQ(answer.verdict, QUEUE_NO_COMMAND);
+    CHECK_EQ(offered("m", none), id);
+    close_queue();
+}
+
+TEST(settling_in_the_very_group_of_the_claim_is_too_early)
+{
+    open_queue();
+    uint64_t id = create("m");
+    struct queue_claim ask = {.command_id = id,
+                              .machine_id = STR("m"),
+                              .claim_id = claim_a,
+                              .journal_id = journal_a,
+                              .actor = STR("machine:m")};
+    struct queue_order say = {
+        .command_id = id, .outcome = QUEUE_FAILED, .note = STR("x"), .actor = STR("s")};
+    CHECK_OK(queue_claim(queue, &ask, claimed, NULL));
+    CHECK_OK(queue_hello(queue, STR("m"), journal_b, STR("machine:m"), done, NULL));
+    CHECK_OK(queue_settle(queue, &say, done, NULL));
+    settle_store();
+    CHECK_EQ(answer.verdict, QUEUE_TOO_EARLY);
+    close_queue();
+}
+
+TEST(memory_that_runs_out_after_the_commit_harms_nobody)
+{
+    for (uint32_t nth = 1; nth < 60; nth++) {
+        open_queue();
+        uint64_t first = create("m");
+        struct queue_claim ask = {.command_id = first,
+                                  .machine_id = STR("m"),
+                                  .claim_id = claim_a,
+                                  .journal_id = journal_a,
+                                  .actor = STR("machine:m")};
+        answer.calls = 0;
+        CHECK_OK(queue_claim(queue, &ask, claimed, NULL));
+        mem_fail_at(nth);
+        settle_store();
+        mem_fail_at(0);
+        CHECK_EQ(answer.calls, 1);
+        bool granted = answer.err == ERR_OK && answer.verdict == QUEUE_DONE;
+        uint64_t second = create("m");
+        if (granted) {
+            CHECK_EQ(claim_for(second, "m", claim_b, journal_b), QUEUE_NOT_CLAIMABLE);
+            tick(210000);
+            tick(2000);
+            CHECK_EQ(report_for(first, "m", QUEUE_COMPLETE, claim_a, NULL), QUEUE_DONE);
+            CHECK_EQ(order(queue_release, 0, "m", QUEUE_HELD), QUEUE_DONE);
+            CHECK_EQ(offered("m", none), second);
+        } else {
+            CHECK_EQ(claim_for(first, "m", claim_a, journal_a), QUEUE_DONE);
+        }
+        close_queue();
+    }
+}
+
 TEST(asked_twice_is_ordered_once)
 {
     open_queue();
