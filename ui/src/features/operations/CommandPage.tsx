@@ -97,10 +97,11 @@ function CancelButton({ command, signedIn }: { command: Command; signedIn: boole
   const running = command.state === "running";
   const end = useAction(cancel, ({ result }) => (result === "cancelled" ? t.command.cancelled : t.command.stopAsked));
   if (running)
-    // Stopping has to be quick: no question before it.
+    // Stopping has to be quick: no question before it, and on a phone always under the thumb.
     return (
       <Button
         tone="stop"
+        className="max-md:fixed max-md:right-4 max-md:bottom-20 max-md:z-20 max-md:min-w-24 max-md:shadow-lift"
         busy={end.isPending}
         why={!signedIn ? t.why.signIn : command.stop_requested ? t.command.stopping : undefined}
         onClick={() => end.mutate(command.command_id)}

@@ -327,20 +327,29 @@ function drawBehind(u: uPlot, shape: PlotShape, colour: Colours, font: string): 
   ctx.textBaseline = "top";
   ctx.textAlign = "left"; // the axes leave theirs behind
   ctx.lineWidth = scale;
-  let free = bbox.left;
-  for (const { step, t_ms } of shape.latest.current.steps) {
-    const x = Math.round(u.valToPos(t_ms / 1000, "x", true));
-    ctx.strokeStyle = colour.hairline;
-    ctx.setLineDash([]);
+  const steps = shape.latest.current.steps.map(({ step, t_ms }, i, all) => {
+    const next = all[i + 1]?.t_ms ?? Infinity;
+    return { step, lasted: next - t_ms, x: Math.round(u.valToPos(t_ms / 1000, "x", true)) };
+  });
+  ctx.strokeStyle = colour.hairline;
+  for (const { x } of steps) {
     ctx.beginPath();
     ctx.moveTo(x, shape.first ? 0 : bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (!shape.first || x < free - 1) continue;
-    const word = t.step(step);
+  }
+  if (shape.first) {
+    // Where names crowd, the longer step has its name.
     ctx.fillStyle = colour.soft;
-    ctx.fillText(word, x + 4 * scale, 2 * scale);
-    free = x + ctx.measureText(word).width + 10 * scale;
+    const taken: [number, number][] = [];
+    for (const { step, x } of [...steps].sort((a, b) => b.lasted - a.lasted)) {
+      const word = t.step(step);
+      const end = x + ctx.measureText(word).width + 10 * scale;
+      if (end > bbox.left + bbox.width || x < bbox.left - 1 || taken.some(([from, to]) => x < to && end > from))
+        continue;
+      taken.push([x, end]);
+      ctx.fillText(word, x + 4 * scale, 2 * scale);
+    }
   }
   if (shape.target !== undefined) {
     const y = Math.round(u.valToPos(shape.target, "y", true));
