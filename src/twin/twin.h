@@ -36,7 +36,7 @@ struct twin_options {
      * the first order under it has ended.  The board: reboot_at=STEP (power goes for a second when
      * an order gets there; once: the first time), journal_lost (the journal is wiped at the next
      * boot; once), link_loss (a third of the requests never leave and a third of the answers get
-     * lost; once: for the first 20). */
+     * lost; once: for the first 8). */
     const char *faults[TWIN_FAULTS_MAX];
     size_t fault_count;
 };

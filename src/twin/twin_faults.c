@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define LINK_LOSS_ONCE 20 /* exchanges */
+#define LINK_LOSS_ONCE 8 /* exchanges */
 
 static bool take_end(struct str *text, struct str end)
 {
