@@ -165,8 +165,9 @@ enum err twin_board_init(struct twin *twin)
     twin->options.kind_context = &twin->espresso;
     twin->options.machine_id = twin->id;
     twin->options.firmware = "automat-twin/1";
-    twin->options.capabilities = "{\"commands\":[\"brew\"],\"claims\":true,\"journal\":true,"
-                                 "\"progress\":true,\"simulated\":true}";
+    twin->options.capabilities =
+        "{\"kind\":\"espresso\",\"commands\":[\"brew\"],\"claims\":true,\"journal\":true,"
+        "\"progress\":true,\"simulated\":true}";
     twin->options.clock_speed = twin->speed;
     return boot(twin);
 }

@@ -81,6 +81,8 @@ struct fake_exchange {
 
 struct fake {
     int64_t now_ms;
+    uint32_t speed;   /* the board's clock runs so many times faster */
+    uint32_t wait_s;  /* long-poll */
     uint32_t wait_ms; /* what the program asked for last */
     struct rng rng;
     struct fake_flash flash;
@@ -622,7 +624,7 @@ static inline enum err fake_random(void *context, void *dst, size_t len)
 static inline int64_t fake_mono(void *context)
 {
     const struct fake *fake = context;
-    return fake->now_ms;
+    return fake->now_ms * (int64_t)fake->speed;
 }
 
 static inline struct fake_exchange *fake_slot(struct fake *fake)
@@ -766,6 +768,7 @@ static inline void fake_init(struct fake *fake, uint64_t seed)
     fake->command_name = "pour";
     fake->payload = "{\"amount_ml\":30}";
     fake->act_ms = 3000;
+    fake->speed = 1;
     fake->latency_ms = 10;
     fake->start_within_ms = 30000;
     fake->max_duration_s = 60;
@@ -781,6 +784,8 @@ static inline struct device_options fake_options(struct fake *fake)
         .poll_ms = 1000,
         .timeout_ms = 2000,
         .backoff_ms_max = 8000,
+        .wait_s = fake->wait_s,
+        .clock_speed = fake->speed,
         .seed = rng_next(&fake->rng),
     };
 }
@@ -833,7 +838,7 @@ static inline void fake_turn(struct fake *fake)
     fake->running_code = false;
     fake_silence(fake);
     fake_check_rules(fake);
-    int64_t next = fake->now_ms + fake->wait_ms;
+    int64_t next = fake->now_ms + fake->wait_ms / fake->speed;
     int64_t due = fake_network_due(fake);
     if (due < next)
         next = due;

@@ -330,6 +330,96 @@ TEST(a_garbled_grant_is_no_grant)
     CHECK(fake.device.stats.bad_answers > 0);
 }
 
+/* ---- a clock that runs faster ---- */
+
+TEST(a_faster_clock_keeps_the_servers_deadlines)
+{
+    fake_init(&fake, 37);
+    fake.speed = 20;
+    fake.act_ms = 100000; /* 5 s of the server's */
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    int64_t begun_ms = fake.now_ms;
+    CHECK(fake_settle(&fake, 60000));
+    CHECK_EQ(command->state, FAKE_COMPLETE);
+    CHECK(fake.now_ms - begun_ms < 8000);
+
+    fake_init(&fake, 38);
+    fake.speed = 20;
+    fake.act_ms = 10000000;
+    fake.max_duration_s = 10;
+    command = fake_order(&fake);
+    fake_boot(&fake);
+    CHECK(fake_settle(&fake, 60000));
+    CHECK_STR(command->reason, "timeout");
+    CHECK(command->volume_milli > 180000 && command->volume_milli <= 200000);
+
+    fake_init(&fake, 39);
+    fake.speed = 20;
+    fake.start_within_ms = 1500;
+    fake.plan = slow_claims;
+    command = fake_order(&fake);
+    fake_boot(&fake);
+    CHECK(fake_settle(&fake, 60000));
+    CHECK_STR(command->reason, "not_started");
+}
+
+/* ---- long-poll ---- */
+
+static enum fake_fault slow_checks(struct fake *world, const struct device_exchange *exchange)
+{
+    (void)exchange;
+    return world->device.phase == DEVICE_POLL ? FAULT_SLOW : FAULT_NONE;
+}
+
+TEST(a_long_poll_is_asked_again_at_once)
+{
+    fake_init(&fake, 40);
+    fake.wait_s = 25;
+    fake.plan = slow_checks; /* 27 s, less a moment */
+    fake_boot(&fake);
+    fake_run(&fake, 5000);
+    CHECK(strstr(fake.device.link[DEVICE_CONTROL].path, "?wait=25") != NULL);
+    fake_run(&fake, 265000);
+    CHECK(fake.checks >= 9 && fake.checks <= 11);
+}
+
+TEST(a_server_that_does_not_wait_is_not_hammered)
+{
+    fake_init(&fake, 41);
+    fake.wait_s = 25;
+    fake_boot(&fake);
+    fake_run(&fake, 100000);
+    CHECK(fake.checks >= 75 && fake.checks <= 135);
+}
+
+/* ---- the curve on a bad link ---- */
+
+static enum fake_fault slow_progress(struct fake *world, const struct device_exchange *exchange)
+{
+    (void)world;
+    return exchange->channel == DEVICE_PROGRESS ? FAULT_ANSWER_LOST : FAULT_NONE;
+}
+
+TEST(a_slow_link_costs_samples_and_never_time)
+{
+    fake_init(&fake, 42);
+    fake.plan = slow_progress;
+    fake.act_ms = 40000;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    while (!fake.acting)
+        fake_turn(&fake);
+    int64_t begun_ms = fake.now_ms;
+    while (command->endings == 0)
+        fake_turn(&fake);
+    CHECK(fake.now_ms - begun_ms <= 40020);
+    CHECK(fake_settle(&fake, 5000)); /* the report waits a second for the curve, no longer */
+    CHECK_EQ(command->state, FAKE_COMPLETE);
+    CHECK(fake.device.stats.samples_dropped > 0);
+    CHECK(fake.samples > 100);
+}
+
 /* ---- reports ---- */
 
 static enum fake_fault reports_lost(struct fake *world, const struct device_exchange *exchange)
