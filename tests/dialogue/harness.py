@@ -52,6 +52,14 @@ def new_id():
     return secrets.token_hex(16)
 
 
+def database(folder):
+    """The SQLite file in a data folder."""
+    for path in sorted(pathlib.Path(folder).rglob('*')):
+        if path.is_file() and path.read_bytes()[:16] == b'SQLite format 3\0':
+            return path
+    raise AssertionError(f'no database in {folder}')
+
+
 def until(ready, seconds=30, what='it'):
     """Ask `ready` again and again until it answers something true; its answer.  The bound is a guard against
     hanging: no test depends on how long it took."""
@@ -178,6 +186,16 @@ class Client:
         if reply.status != 200:
             raise AssertionError(f'not shown: {reply}')
         return reply.json
+
+    def settle(self, command_id, outcome='failed', evidence='seen'):
+        """Settle an unknown command, which must succeed once no board can begin it any more."""
+        def ask():
+            reply = self.post(f'/api/commands/{command_id}/settle', {'outcome': outcome, 'evidence': evidence})
+            return reply if reply.code != 'too_early' else None
+        reply = until(ask, what='the last moment for a board to begin')
+        if reply.status != 200:
+            raise AssertionError(f'not settled: {reply}')
+        return reply
 
     def history(self, command_id):
         return self.get(f'/api/commands/{command_id}/history').json['items']

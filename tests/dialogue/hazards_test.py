@@ -186,7 +186,7 @@ class Hazards(harness.Case):
         self.assertTrue(machine['hold']['held'])
         self.assertTrue([one for one in admin.pages('/api/alerts') if one['machine_id'] == 'm-1'])
         self.assertEqual(board.check(journal=False).status, 204)      # nothing retries it, nothing overtakes it
-        admin.post(f'/api/commands/{command}/settle', {'outcome': 'failed', 'evidence': 'no cup'})
+        admin.settle(command)
         admin.post('/api/machines/m-1/release', {})
         self.assertEqual(board.check().json['command_id'], after)
 

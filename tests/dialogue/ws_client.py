@@ -4,10 +4,12 @@ import hashlib
 import os
 import socket
 import struct
+import time
 
 from harness import SPEC, load_json
 
 GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+EVENT_S = 45
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -74,7 +76,10 @@ class WebSocket:
 
     def event(self):
         """The next event, held against the description; None when the server closes."""
+        deadline = time.monotonic() + EVENT_S      # pings alone do not count as a sign of life
         while True:
+            if time.monotonic() > deadline:
+                raise AssertionError(f'no event within {EVENT_S} s')
             opcode, payload = self.frame()
             if opcode == PING:
                 self.send(PONG, payload)
@@ -115,13 +120,14 @@ class WebSocket:
         self.sock.sendall(head + payload)
 
     def ends(self):
-        """Read to the end: the code of the close frame, or None when there was none."""
+        """Read to the end, with a goodbye to a goodbye: the code of the close frame, None when there was none."""
         code = None
         try:
             while True:
                 opcode, payload = self.frame()
-                if opcode == CLOSE and len(payload) >= 2:
-                    code = struct.unpack('>H', payload[:2])[0]
+                if opcode == CLOSE:
+                    code = struct.unpack('>H', payload[:2])[0] if len(payload) >= 2 else None
+                    self.send(CLOSE, payload[:2])
         except (EOFError, ConnectionResetError, BrokenPipeError):
             return code
 

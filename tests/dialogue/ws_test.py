@@ -127,7 +127,7 @@ class Events(harness.Shared):
             lambda ws: ws.send(TEXT, b'\xff\xfe'),                   # not UTF-8
             lambda ws: ws.send(CLOSE, b'x'),                         # half a close code
             lambda ws: ws.send(CLOSE, struct.pack('>H', 1005)),      # a code nobody may send
-            lambda ws: ws.sock.sendall(bytes([0x81, 0xFF]) + struct.pack('>Q', 1 << 62) + b'abcd'),
+            lambda ws: ws.sock.sendall(bytes([0x81, 0xFF]) + struct.pack('>Q', 1 << 62) + b'a' * 100),
             lambda ws: ws.send(TEXT, b'x' * 1_000_000),              # larger than anything a browser says here
             lambda ws: ws.sock.sendall(b'GET / HTTP/1.1\r\n\r\n' * 10),
         )
