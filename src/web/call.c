@@ -87,6 +87,22 @@ static bool body_read(struct web_call *call, struct str text, struct str content
     return false;
 }
 
+/* Most values are small: written once, where a first pass for the length would cost as much again.
+ */
+static struct str json_write(struct web_call *call, const json_t *value, size_t flags)
+{
+    char small[1024];
+    size_t bytes = json_dumpb(value, small, sizeof(small), flags);
+    char *text = bytes > 0 ? arena_alloc(&call->scratch, bytes + 1) : NULL;
+    if (text == NULL)
+        return STR_NONE;
+    if (bytes <= sizeof(small))
+        memcpy(text, small, bytes);
+    else
+        (void)json_dumpb(value, text, bytes, flags);
+    return (struct str){text, bytes};
+}
+
 /* 1 to 255 visible characters; hashed is the body in one fixed form, so that a client that writes
  * its fields in another order when it asks again is still understood. */
 static bool key_read(struct web_call *call, struct str key)
@@ -102,15 +118,13 @@ static bool key_read(struct web_call *call, struct str key)
         return false;
     }
     call->idempotency_key = copy(call, key);
-    size_t bytes = json_dumpb(call->body, NULL, 0, JSON_COMPACT | JSON_SORT_KEYS);
-    char *text = arena_alloc(&call->scratch, bytes + 1);
-    if (text == NULL || call->idempotency_key.at == NULL) {
+    struct str text = json_write(call, call->body, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text.at == NULL || call->idempotency_key.at == NULL) {
         web_reply_err(call, ERR_NOMEM);
         return false;
     }
-    (void)json_dumpb(call->body, text, bytes, JSON_COMPACT | JSON_SORT_KEYS);
-    (void)crypto_generichash(call->body_hash, sizeof(call->body_hash), (const uint8_t *)text, bytes,
-                             NULL, 0);
+    (void)crypto_generichash(call->body_hash, sizeof(call->body_hash), (const uint8_t *)text.at,
+                             text.len, NULL, 0);
     return true;
 }
 
@@ -234,16 +248,9 @@ bool web_read_page(struct web_call *call, uint32_t *ret_limit, struct str *ret_c
 
 struct str web_json_text(struct web_call *call, const json_t *value)
 {
-    if (value == NULL)
-        return STR_NONE;
     /* 15 digits give a decimal fraction back as it came: 0.007, not 0.0070000000000000001. */
-    size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(15);
-    size_t bytes = json_dumpb(value, NULL, 0, flags);
-    char *text = arena_alloc(&call->scratch, bytes + 1);
-    if (text == NULL)
-        return STR_NONE;
-    (void)json_dumpb(value, text, bytes, flags);
-    return (struct str){text, bytes};
+    return value == NULL ? STR_NONE
+                         : json_write(call, value, JSON_COMPACT | JSON_REAL_PRECISION(15));
 }
 
 /* ---- machines at first mention ---- */

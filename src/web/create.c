@@ -86,7 +86,8 @@ static void check(struct web_call *call, const struct fleet_machine *machine,
 {
     struct creation *creation = call->more;
     struct kinds_refusal refusal = {.code = "bad_value"};
-    json_t *config = json_loads(machine->config, 0, NULL);
+    bool plain = str_equal(str_from(machine->config), STR("{}"));
+    json_t *config = plain ? NULL : json_loads(machine->config, 0, NULL);
     struct kinds_order order = {.command = command,
                                 .payload = creation->payload,
                                 .instructions = creation->instructions,
