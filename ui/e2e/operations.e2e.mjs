@@ -113,6 +113,7 @@ test("a brew is ordered by holding, once, and watched to its end", async () => {
   await shot(page, "e2e-brewing");
   const done = await waitState(page, id, "complete");
   await badge(page, "Complete").waitFor();
+  assert.equal(await page.getByText(/could not be loaded/).count(), 0);
   assert.equal(done.recipe.temperature_c, 91.5);
 
   const curves = page.getByRole("region", { name: "Curves", exact: true });
@@ -336,6 +337,8 @@ for (const colorScheme of ["light", "dark"]) {
         found.push(...(await axe(page)).map((line) => `${name}: ${line}`));
         const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
         if (content > screen) found.push(`${name}: ${content} px wide on ${screen}`);
+        const broken = await page.getByText(/could not be loaded/).allInnerTexts();
+        found.push(...broken.map((text) => `${name}: ${text}`));
         await shot(page, `e2e-${name}-${width}-${colorScheme}`);
       };
       for (const [name, path] of await pagesToCheck(page)) {

@@ -375,6 +375,10 @@ async function api(request, response, url) {
         throw new Refused(403, "bad_csrf", "The form is not from this site.");
       const route = routes.find(([method, pattern]) => method === request.method && pattern.test(url.pathname));
       if (!route) throw new Refused(404, "not_found", "There is nothing at this address.");
+      const paged = /^\/api\/(machines|commands|alerts|audit)$/.test(url.pathname);
+      const taken = paged ? ["limit", "cursor", "state", "machine_id", "from", "to"] : [];
+      const odd = [...url.searchParams.keys()].find((name) => !taken.includes(name));
+      if (odd) throw new Refused(400, "unknown_parameter", "There is no such parameter here.", odd);
       answer = route[2](route[1].exec(url.pathname), r);
     }
     const [status, document] = Array.isArray(answer) ? answer : [200, answer];

@@ -446,6 +446,7 @@ export const en = {
     ended: "Ended",
     took: "Took",
     settledBy: "Settled by",
+    reportedBy: "Reported by",
     seen: "What was seen",
     uid: "Unique id",
     instructions: "Accessory instructions",

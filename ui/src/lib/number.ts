@@ -23,6 +23,7 @@ export function formatNumber(value: number, digits = 0, fixed = true): string {
       minimumFractionDigits: fixed ? digits : 0,
       maximumFractionDigits: digits,
       useGrouping: "min2",
+      signDisplay: "negative", // a sensor at rest reads -0.001 now and then; nobody wants to read -0
     });
     formats.set(key, format);
   }

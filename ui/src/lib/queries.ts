@@ -104,7 +104,7 @@ export const historyQuery = (id: number) =>
   queryOptions({
     queryKey: ["command-history", id],
     queryFn: async ({ signal }) =>
-      (await call<Page<HistoryEntry>>("GET", `/api/commands/${id}/history?limit=200`, { signal })).items,
+      (await call<Page<HistoryEntry>>("GET", `/api/commands/${id}/history`, { signal })).items,
     ...polling,
   });
 

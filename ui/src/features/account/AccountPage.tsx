@@ -103,7 +103,7 @@ const TOKENS = ["api-tokens"] as const;
 function Tokens({ role }: { role: Role }) {
   const tokens = useQuery({
     queryKey: TOKENS,
-    queryFn: async ({ signal }) => (await call<Page<ApiToken>>("GET", "/api/tokens?limit=200", { signal })).items,
+    queryFn: async ({ signal }) => (await call<Page<ApiToken>>("GET", "/api/tokens", { signal })).items,
   });
   const [making, setMaking] = useState(false);
   const revoke = useMutation({
@@ -216,7 +216,7 @@ const PEOPLE = ["accounts"] as const;
 function People({ me }: { me: number | undefined }) {
   const people = useQuery({
     queryKey: PEOPLE,
-    queryFn: async ({ signal }) => (await call<Page<Account>>("GET", "/api/accounts?limit=200", { signal })).items,
+    queryFn: async ({ signal }) => (await call<Page<Account>>("GET", "/api/accounts", { signal })).items,
   });
   const [adding, setAdding] = useState(false);
   const [passwordFor, setPasswordFor] = useState<Account | null>(null);

@@ -229,7 +229,11 @@ function Details({ command }: { command: Command }) {
         {command.finished_at && <Detail label={t.command.ended}>{formatMoment(command.finished_at)}</Detail>}
         {took && <Detail label={t.command.took}>{took}</Detail>}
         <Detail label={t.command.maxDuration}>{formatDuration(command.max_duration_s * 1000)}</Detail>
-        {command.settled_by && <Detail label={t.command.settledBy}>{command.settled_by}</Detail>}
+        {command.settled_by && (
+          <Detail label={command.settled_by.startsWith("machine:") ? t.command.reportedBy : t.command.settledBy}>
+            {command.settled_by}
+          </Detail>
+        )}
         {command.evidence && <Detail label={t.command.seen}>{command.evidence}</Detail>}
         <Detail label={t.command.uid}>
           <span className="break-all">{command.uid}</span>

@@ -18,24 +18,24 @@ export function CommandRow({ command, machineName }: { command: Command; machine
     <li className="border-b border-hairline">
       <Link
         href={`/commands/${command.command_id}`}
-        className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-x-4 gap-y-0.5 px-2 py-2.5 hover:bg-crema md:grid-cols-[4.5rem_minmax(0,1.4fr)_minmax(0,1fr)_minmax(7rem,auto)_5.5rem]"
+        className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-x-4 gap-y-0.5 px-2 py-2.5 hover:bg-crema @2xl:grid-cols-[4.5rem_minmax(0,1.4fr)_minmax(0,1fr)_minmax(7rem,auto)_5.5rem]"
       >
-        <span className="hidden text-espresso-soft md:block">{t.commands.id(command.command_id)}</span>
+        <span className="hidden text-espresso-soft @2xl:block">{t.commands.id(command.command_id)}</span>
         <span className="min-w-0">
           <span className="font-semibold">
             {t.commandWord(command.command)}
-            <span className="md:hidden"> {command.command_id}</span>
+            <span className="@2xl:hidden"> {command.command_id}</span>
           </span>
           <span className="block text-note text-espresso-soft">{recipeLine(command)}</span>
           {reason && <span className="block text-note text-fault">{reason}</span>}
         </span>
-        <span className="col-start-1 row-start-2 text-note text-espresso-soft md:col-auto md:row-auto md:text-body">
+        <span className="col-start-1 row-start-2 text-note text-espresso-soft @2xl:col-auto @2xl:row-auto @2xl:text-body">
           {machineName}
         </span>
-        <span className="col-start-2 row-start-1 text-right md:col-auto md:row-auto md:text-left">
+        <span className="col-start-2 row-start-1 text-right @2xl:col-auto @2xl:row-auto @2xl:text-left">
           <StateBadge state={command.state} status={command.status} />
         </span>
-        <span className="col-start-2 row-start-2 text-right text-note text-espresso-soft md:col-auto md:row-auto md:text-body">
+        <span className="col-start-2 row-start-2 text-right text-note text-espresso-soft @2xl:col-auto @2xl:row-auto @2xl:text-body">
           <TimeAgo at={command.updated_at} />
         </span>
       </Link>
@@ -54,7 +54,7 @@ export function CommandList({ commands, label, oneMachine = false }: ListProps) 
   const { data: machines } = useQuery(machinesQuery);
   const names = new Map(machines?.map((machine) => [machine.machine_id, nameOf(machine)]));
   return (
-    <ul aria-label={label} className="flex flex-col">
+    <ul aria-label={label} className="@container flex flex-col">
       {commands.map((command) => {
         const name = oneMachine ? "" : (names.get(command.machine_id) ?? command.machine_id);
         return <CommandRow key={command.command_id} command={command} machineName={name} />;

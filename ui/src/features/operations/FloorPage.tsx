@@ -15,12 +15,10 @@ import { MachineCard } from "./MachineCard";
 
 export function FloorPage() {
   const machines = useQuery(machinesQuery);
-  const latest = useInfiniteQuery(commandsQuery({}, 8));
   const rights = useRights();
   const [adding, setAdding] = useState(false);
   const all = machines.data ?? [];
   const count = (wanted: string) => all.filter((machine) => conditionOf(machine) === wanted).length;
-  const commands = latest.data?.pages[0]?.items.slice(0, 8) ?? [];
   return (
     <div className="flex flex-col gap-10">
       <header className="flex flex-wrap items-end justify-between gap-4">
@@ -34,50 +32,72 @@ export function FloorPage() {
 
       {rights.signedIn && <Attention machines={all} />}
 
-      {machines.isPending ? (
-        <Skeleton lines={2} height={220} />
-      ) : machines.isError && all.length === 0 ? (
-        <ErrorState what={t.floor.machines} error={machines.error} onRetry={() => void machines.refetch()} />
-      ) : all.length === 0 ? (
-        <EmptyState title={t.floor.emptyTitle} note={t.floor.emptyNote}>
-          {rights.admin && (
-            <Button tone="primary" className="mt-3" onClick={() => setAdding(true)}>
-              {t.floor.add}
-            </Button>
-          )}
-        </EmptyState>
-      ) : (
-        <section aria-label={t.floor.machines}>
-          <h2 className="sr-only">{t.floor.machines}</h2>
-          {/* No gap between them: the counter they stand on is one line. */}
-          <div className="grid grid-cols-1 gap-y-6 sm:grid-cols-2 sm:gap-y-10 md:grid-cols-3 lg:grid-cols-4">
-            {all.map((machine) => (
-              <MachineCard key={machine.machine_id} machine={machine} />
-            ))}
-          </div>
-        </section>
-      )}
-
-      <Section
-        title={t.floor.latest}
-        action={
-          <Link href="/commands" className="button button--quiet">
-            {t.floor.allCommands}
-          </Link>
+      {/* Few machines leave room for what they did lately beside them. */}
+      <div
+        className={
+          all.length === 1 ? "grid gap-10 md:grid-cols-[minmax(0,26rem)_minmax(0,1fr)]" : "flex flex-col gap-10"
         }
       >
-        {latest.isPending ? (
-          <Skeleton lines={3} height={44} />
-        ) : latest.isError && commands.length === 0 ? (
-          <ErrorState what={t.commands.title} error={latest.error} onRetry={() => void latest.refetch()} />
-        ) : commands.length === 0 ? (
-          <EmptyState title={t.commands.emptyTitle} note={t.commands.emptyAll} />
+        {machines.isPending ? (
+          <Skeleton lines={2} height={220} />
+        ) : machines.isError && all.length === 0 ? (
+          <ErrorState what={t.floor.machines} error={machines.error} onRetry={() => void machines.refetch()} />
+        ) : all.length === 0 ? (
+          <EmptyState title={t.floor.emptyTitle} note={t.floor.emptyNote}>
+            {rights.admin && (
+              <Button tone="primary" className="mt-3" onClick={() => setAdding(true)}>
+                {t.floor.add}
+              </Button>
+            )}
+          </EmptyState>
         ) : (
-          <CommandList commands={commands} label={t.floor.latest} />
+          <section aria-label={t.floor.machines}>
+            <h2 className="sr-only">{t.floor.machines}</h2>
+            {/* No gap between them: the counter they stand on is one line. */}
+            <div className={`grid grid-cols-1 gap-y-6 sm:gap-y-10 ${columns(all.length)}`}>
+              {all.map((machine) => (
+                <MachineCard key={machine.machine_id} machine={machine} />
+              ))}
+            </div>
+          </section>
         )}
-      </Section>
+        <Latest />
+      </div>
       {adding && <AddMachineDialog onClose={() => setAdding(false)} />}
     </div>
+  );
+}
+
+function columns(count: number): string {
+  if (count === 1) return "";
+  if (count === 2) return "sm:grid-cols-2";
+  return count === 3 ? "sm:grid-cols-2 md:grid-cols-3" : "sm:grid-cols-2 md:grid-cols-3 lg:grid-cols-4";
+}
+
+const LATEST = 8;
+
+function Latest() {
+  const latest = useInfiniteQuery(commandsQuery({}, LATEST));
+  const commands = latest.data?.pages[0]?.items.slice(0, LATEST) ?? [];
+  return (
+    <Section
+      title={t.floor.latest}
+      action={
+        <Link href="/commands" className="button button--quiet">
+          {t.floor.allCommands}
+        </Link>
+      }
+    >
+      {latest.isPending ? (
+        <Skeleton lines={3} height={44} />
+      ) : latest.isError && commands.length === 0 ? (
+        <ErrorState what={t.commands.title} error={latest.error} onRetry={() => void latest.refetch()} />
+      ) : commands.length === 0 ? (
+        <EmptyState title={t.commands.emptyTitle} note={t.commands.emptyAll} />
+      ) : (
+        <CommandList commands={commands} label={t.floor.latest} />
+      )}
+    </Section>
   );
 }
 

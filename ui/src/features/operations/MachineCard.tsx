@@ -49,7 +49,6 @@ export function MachineCard({ machine }: { machine: Machine }) {
               {name}
             </Link>
           </h3>
-          {provenance && provenance !== "measured" && <Provenance of={provenance} />}
         </div>
         <p>
           <span className={`font-semibold ${signalInk(signalOfCondition[condition])}`}>
@@ -74,14 +73,15 @@ export function MachineCard({ machine }: { machine: Machine }) {
           {machine.pending_count > 0 && <span>{t.machine.pending(machine.pending_count)}</span>}
         </p>
         <Lamps machine={machine} brief />
-        <p className="text-note text-espresso-soft">
+        <p className="flex flex-wrap items-center gap-x-3 gap-y-1 text-note text-espresso-soft">
           {machine.last_seen_at ? (
-            <>
+            <span>
               {t.machine.heard} <TimeAgo at={machine.last_seen_at} staleAfterS={STALE_S} />
-            </>
+            </span>
           ) : (
             t.machine.neverHeard
           )}
+          {provenance && <Provenance of={provenance} />}
         </p>
         <div className="mt-auto pt-2">
           <OrderButton machine={machine} tone={condition === "ready" ? "primary" : "plain"} />

@@ -173,6 +173,8 @@ function AtRest({ machine, drawn }: { machine: Machine; drawn: boolean }) {
   );
 }
 
+const DIGITS: Record<string, number> = { temperature_c: 1, pressure_bar: 1, flow_ml_s: 2, current_a: 2 };
+
 function Readings({ machine }: { machine: Machine }) {
   const provenance = asProvenance(machine.sensors?.provenance);
   const numbers = Object.entries(machine.sensors ?? {}).filter(
@@ -188,7 +190,7 @@ function Readings({ machine }: { machine: Machine }) {
             <div key={field}>
               <dt className="text-note text-espresso-soft">{t.reading(field)}</dt>
               <dd className="text-title font-semibold">
-                {formatNumber(value, field === "temperature_c" ? 1 : 0)}{" "}
+                {formatNumber(value, DIGITS[field] ?? 0)}{" "}
                 <span className="text-body font-normal text-espresso-soft">{t.unit(field)}</span>
               </dd>
             </div>

@@ -85,7 +85,11 @@ export function LiveBrew({ command }: { command: Command }) {
             {provenance && <Provenance of={provenance} />}
           </div>
           <dl className="col-span-2 grid grid-cols-2 gap-x-6 gap-y-4 sm:grid-cols-4">
-            <Reading name="temperature_c" digits={1} value={lastValue(curve, "temperature_c")} />
+            <Reading
+              name="temperature_c"
+              digits={1}
+              value={lastValue(curve, "temperature_c") ?? (running ? (machine?.sensors?.temperature_c ?? null) : null)}
+            />
             <Reading name="pressure_bar" digits={1} value={lastValue(curve, "pressure_bar")} />
             <Reading name="flow_ml_s" digits={2} value={running ? flow : null} />
             <Elapsed command={command} />
