@@ -338,9 +338,10 @@ static bool read_args(struct options *options, int command, struct said *said, i
     return true;
 }
 
-bool options_read(struct options *options, enum options_command command, int arg_count,
+bool options_read(struct options *options, enum options_command for_command, int arg_count,
                   char *const *args, char *why, size_t why_bytes)
 {
+    int command = (int)for_command;
     *options = (struct options){0};
     arena_init(&options->memory, 256 * KIB);
     struct said said = {{false}};
@@ -353,7 +354,7 @@ bool options_read(struct options *options, enum options_command command, int arg
     if (path_exists(".env") && !read_file(options, command, &said, ".env", why, why_bytes))
         return false;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        if ((rows[i].commands & (int)command) != 0 && rows[i].preset != NULL &&
+        if ((rows[i].commands & command) != 0 && rows[i].preset != NULL &&
             !set_once(options, &said, &rows[i], rows[i].preset, why, why_bytes))
             return false;
     }

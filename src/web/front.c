@@ -74,7 +74,8 @@ static void no_route(struct web *web, struct http_request *req, struct web_front
         options_answer(web, req, front);
         return;
     }
-    if (front->match.path_known)
+    bool elsewhere = !is_api(head->path) && !reads; /* files are only read */
+    if (front->match.path_known || (elsewhere && !front->match.argument_bad))
         problem = (struct web_problem){.status = 405,
                                        .code = "method_not_allowed",
                                        .detail = "This path does not take this method."};
@@ -82,12 +83,8 @@ static void no_route(struct web *web, struct http_request *req, struct web_front
         problem = (struct web_problem){.status = 400,
                                        .code = "bad_request",
                                        .detail = "The path has no readable name or number."};
-    else if (!is_api(head->path) && reads && web_page(web, req, front))
+    else if (!is_api(head->path) && web_page(web, req, front))
         return;
-    else if (!is_api(head->path) && !reads)
-        problem = (struct web_problem){.status = 405,
-                                       .code = "method_not_allowed",
-                                       .detail = "This path does not take this method."};
     web_problem_now(web, req, front, &problem);
 }
 

@@ -32,8 +32,8 @@ struct web_front;
 
 struct web_route {
     const char *parameters; /* of the query, separated by spaces */
+    const char *pattern;    /* "/api/machines/{machine}/tokens/{number}" */
     enum http_method method;
-    const char *pattern; /* "/api/machines/{machine}/tokens/{number}" */
     enum access_permission permission;
     enum access_rate_class rate;
     enum web_body body;
