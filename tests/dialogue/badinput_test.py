@@ -171,7 +171,7 @@ class BadInput(harness.Shared):
 
     def test_parameters_that_are_none(self):
         for query in ('limit=0', 'limit=201', 'limit=x', 'limit=-1', 'state=brewed', 'from=yesterday', 'to=2026',
-                      'cursor=%00', 'cursor=zzz', 'machine_id=a%20b', 'limit=%zz'):
+                      'cursor=%00', 'cursor=zzz', 'machine_id=a%20b', 'limit=%zz', 'unheard=1', 'limit=1&limit=2'):
             with self.subTest(query):
                 reply = self.admin.get(f'/api/commands?{query}')
                 self.assertEqual(reply.status, 400, reply)

@@ -29,7 +29,7 @@ CASES = (
     ('host with a port', A + b'Host: localhost:80\r\n\r\n', GOOD),
     ('host as IPv6', A + b'Host: [::1]:80\r\n\r\n', GOOD),
     ('percent in the path', b'GET /health%7a HTTP/1.1\r\n' + H + E, GOOD),
-    ('query', b'GET /healthz?a=1 HTTP/1.1\r\n' + H + E, GOOD),
+    ('query', b'GET /api/commands?limit=1 HTTP/1.1\r\n' + H + E, GOOD),
 
     # two lengths, or none that can be read
     ('two lengths that differ', P + b'Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}', ''),
