@@ -5,8 +5,12 @@
 #include "app/rooms.h"
 #include "record/record.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct rooms_listener nobody = {NULL, NULL, NULL};
 
@@ -119,6 +123,27 @@ int app_backup(const struct options *options)
     return 1;
 }
 
+/* One rename, and what was beside it is cleared away. */
+static bool put_in_place(const char *folder, const char *copy, const char *data, const char *path)
+{
+    static const char *const left_overs[] = {"-wal", "-shm", ".lock"};
+    char name[600];
+    if (rename(copy, path) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(left_overs); i++) {
+        (void)snprintf(name, sizeof(name), "%s%s", copy, left_overs[i]);
+        (void)unlink(name);
+    }
+    (void)snprintf(name, sizeof(name), "%s/time", folder);
+    (void)unlink(name);
+    (void)rmdir(folder); /* something else in it is no harm */
+    int fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool durable = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return durable;
+}
+
 /* What was asked for since the copy was made is not in it: so nothing in it may simply go on (queue
  * rule 5). */
 int app_restore(const struct options *options)
@@ -139,18 +164,34 @@ int app_restore(const struct options *options)
                      options->data);
         return 1;
     }
-    if (copy_database(options->from, path, &why) != 0) {
+    /* Beside its place first: were this cut short, a server must not find a copy in which commands
+     * wait. */
+    char folder[512], copy[512];
+    struct options beside = *options;
+    (void)snprintf(folder, sizeof(folder), "%.490s/restoring", options->data);
+    beside.data = folder;
+    if (dir_make(folder, 0700) != ERR_OK || !rooms_database(folder, copy, sizeof(copy)) ||
+        (unlink(copy) != 0 && errno != ENOENT)) {
+        app_complain("--data (AUTOMAT_DATA): \"%s\" cannot be used", folder);
+        return 1;
+    }
+    if (copy_database(options->from, copy, &why) != 0) {
         app_complain("the copy failed: %s", why);
         return 1;
     }
     struct rooms rooms;
     uint32_t held = 0, unknown = 0;
-    bool good = rooms_open(&rooms, options, &nobody, reason, sizeof(reason));
+    bool good = rooms_open(&rooms, &beside, &nobody, reason, sizeof(reason));
     if (good && queue_restored(rooms.queue, STR("restore"), &held, &unknown) != ERR_OK) {
         (void)snprintf(reason, sizeof(reason), "its commands cannot be held");
         good = false;
     }
     rooms_close(&rooms);
+    if (good && !put_in_place(folder, copy, options->data, path)) {
+        (void)snprintf(reason, sizeof(reason), "the copy cannot be put in its place: %s",
+                       strerror(errno));
+        good = false;
+    }
     if (good)
         (void)printf("restored: %u commands are held, %u are unknown\n", held, unknown);
     else

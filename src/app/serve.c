@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define BEAT_MS      1000 /* time passes at least so often: deadlines, presence, the demo's twins */
+#define TIME_STEP_MS 250  /* the wall clock was set forward by more */
 #define SLOW_BEAT_MS 60000 /* sessions that ran out, links, the kept time */
 
 struct serve {
@@ -20,6 +21,7 @@ struct serve {
     struct demo *demo;
     struct loop_timer *beat;
     int64_t slow_due_ms;
+    int64_t kept_ahead_ms; /* server time less monotonic time, as kept last */
     char host[256];
     char origin[32][128]; /* --cors-origin, taken apart */
     const char *origins[33];
@@ -66,12 +68,18 @@ static void beat(void *cookie)
     int64_t next_ms = queue_tick(rooms->queue);
     fleet_sweep(rooms->fleet, wall_ms, now_ms);
     demo_beat(serve->demo, now_ms);
+    /* Server time that followed the wall clock forward must survive a crash: a deadline was
+     * measured by it. */
+    int64_t mono_ms = sys_mono_ms(), ahead_ms = wall_ms - mono_ms;
+    if (now_ms >= serve->slow_due_ms || ahead_ms > serve->kept_ahead_ms + TIME_STEP_MS) {
+        enum err err = sys_time_keep(rooms->time_path, mono_ms, wall_ms);
+        if (err != ERR_OK)
+            log_line(LOG_WARN, "time_not_kept", "err", "%s", err_name(err), NULL);
+        serve->kept_ahead_ms = ahead_ms;
+    }
     if (now_ms >= serve->slow_due_ms) {
         serve->slow_due_ms = now_ms + SLOW_BEAT_MS;
         access_sweep(rooms->access, wall_ms);
-        enum err err = sys_time_keep(rooms->time_path, now_ms, wall_ms);
-        if (err != ERR_OK)
-            log_line(LOG_WARN, "time_not_kept", "err", "%s", err_name(err), NULL);
     }
     if (next_ms > now_ms + BEAT_MS)
         next_ms = now_ms + BEAT_MS;
