@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct subcommand {
@@ -100,6 +101,7 @@ static int run(const struct subcommand *subcommand, int count, char *const *args
 
 int main(int argc, char **argv)
 {
+    (void)umask(0077); /* databases, journals, tokens: the owner's alone */
     /* Writing to a peer that left, or to a disk that is full, is an error and not the end. */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
