@@ -87,7 +87,9 @@ struct device_kind {
     /* Configuration from the server (a JSON object).  Never called while acting.  May be NULL. */
     void (*configure)(void *kind, struct str config);
     /* May this be done now?  Reads the message, checks limits, looks at sensors, moves nothing, and
-     * keeps what `start` will need.  ERR_OK; anything else: `*ret_reason` names why, static. */
+     * keeps what `start` will need.  ERR_OK; ERR_AGAIN: not at this moment, and it will pass by
+     * itself: the command stays pending and is looked at again.  Anything else refuses it, and
+     * `*ret_reason` names why, static. */
     enum err (*prepare)(void *kind, const struct device_command *command, const char **ret_reason);
     /* Begin what `prepare` accepted last.  Its journal entry is on disk. */
     void (*start)(void *kind, const struct device_command *command);

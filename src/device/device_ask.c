@@ -140,8 +140,13 @@ static void consider(struct device *device, const struct wire_offer *offer)
         nothing_to_do(device);
         return;
     }
-    if (kind->prepare(device->options.kind_context, &command, &reason) == ERR_OK) {
+    enum err err = kind->prepare(device->options.kind_context, &command, &reason);
+    if (err == ERR_OK) {
         device_claim_begin(device, offer);
+        return;
+    }
+    if (err == ERR_AGAIN) {
+        device_pause(device, device->options.poll_ms);
         return;
     }
     struct device_outcome outcome = device_outcome_plain(

@@ -114,7 +114,10 @@ static enum err kind_prepare(void *kind, const struct device_command *command,
     if (!espresso_check(&order, espresso->model, &refusal) ||
         !espresso_preflight(&espresso->machine, &espresso->input, &order, &slot, &refusal)) {
         *ret_reason = espresso_code_name(refusal.code);
-        return ERR_REFUSED;
+        /* The brew before this one may still be dripping, also after a boot: nobody's order is lost
+         * for that.  If it never ends, not_after does. */
+        bool passes = refusal.code == ESPRESSO_PUMP_RUNNING || refusal.code == ESPRESSO_BUSY;
+        return passes ? ERR_AGAIN : ERR_REFUSED;
     }
     espresso->order = order;
     espresso->ended = false;

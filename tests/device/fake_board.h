@@ -110,7 +110,7 @@ static inline enum err fake_kind_prepare(void *kind, const struct device_command
     if (fake->refuse == NULL)
         return ERR_OK;
     *ret_reason = fake->refuse;
-    return ERR_REFUSED;
+    return fake->not_now ? ERR_AGAIN : ERR_REFUSED;
 }
 
 static inline void fake_kind_start(void *kind, const struct device_command *command)

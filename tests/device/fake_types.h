@@ -97,6 +97,7 @@ struct fake {
     struct id128 acting_uid;
     int64_t amount_milli;
     const char *refuse; /* pre-flight says so */
+    bool not_now;       /* and that it will pass */
     const char *fail;   /* acting ends so */
     const char *reason;
     uint32_t cuts, configured;

@@ -125,6 +125,22 @@ TEST(a_refusal_before_the_claim_is_named)
     CHECK_EQ(fake.claims, 0);
 }
 
+TEST(what_passes_by_itself_is_waited_for)
+{
+    fake_init(&fake, 43);
+    struct fake_command *command = fake_order(&fake);
+    fake.refuse = "pump_running";
+    fake.not_now = true;
+    fake_boot(&fake);
+    fake_run(&fake, 20000);
+    CHECK_EQ(command->state, FAKE_PENDING);
+    CHECK_EQ(fake.claims + fake.reports, 0);
+    CHECK(fake.checks >= 12 && fake.checks <= 28); /* at the pace of polling */
+    fake.refuse = NULL;
+    CHECK(fake_settle(&fake, 20000));
+    CHECK_EQ(command->state, FAKE_COMPLETE);
+}
+
 TEST(a_failure_is_named_and_measured)
 {
     fake_init(&fake, 8);
