@@ -3,10 +3,13 @@ import http.client
 import json
 import re
 import resource
+import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
 import threading
+import warnings
 
 import harness
 from harness import binary, database, new_id, until
@@ -253,6 +256,44 @@ def parked(client):
     raise AssertionError('the metrics do not say how many polls are parked')
 
 
+class Secure(harness.Case):
+    def certificate(self):
+        program = shutil.which('openssl')
+        if not program:
+            self.skipTest('no openssl to make a certificate with')
+        subprocess.run([program, 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                        '-keyout', str(self.folder / 'key.pem'), '-out', str(self.folder / 'cert.pem'), '-days', '2',
+                        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
+                       check=True, capture_output=True, timeout=60)
+        return '--tls-cert', str(self.folder / 'cert.pem'), '--tls-key', str(self.folder / 'key.pem')
+
+    def test_the_same_over_tls(self):
+        server = self.server(*self.certificate())
+        self.assertRegex(server.ready['http'], r'^https://127\.0\.0\.1:\d+$')
+        context = ssl.create_default_context(cafile=str(self.folder / 'cert.pem'))
+        connection = http.client.HTTPSConnection('127.0.0.1', server.port, context=context, timeout=60)
+        connection.request('GET', '/healthz')
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, json.loads(answer.read())['status']), (200, 'ok'))
+        connection.close()
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            server.client(timeout=10).get('/healthz', check=False)   # plain, to a port that speaks TLS
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with self.assertRaises(OSError), server.raw(timeout=30) as sock:
+            old.wrap_socket(sock)
+
+    def test_a_key_that_does_not_belong_to_the_certificate(self):
+        first = self.certificate()
+        (self.folder / 'other.pem').write_bytes((self.folder / 'key.pem').read_bytes())
+        self.certificate()
+        server = self.server(*first[:2], '--tls-key', str(self.folder / 'other.pem'), expect_ready=False)
+        self.assertNotEqual(server.wait()[0], 0)
+
+
 class FullDisk(harness.Case):
     """RLIMIT_FSIZE in place of a full disk: SQLite's writes fail in the same call, with EFBIG for ENOSPC."""
 
@@ -352,12 +393,12 @@ def alive(server):
 class Twins(harness.Case):
     """The whole main job once: order, claim, brew, report."""
 
-    def brew(self, *args, speed=100):
-        server = self.server('--grace', '5')
+    def brew(self, *args, speed=100, name='data'):
+        server = self.server('--grace', '5', data=name)
         admin = server.admin()
         token = server.board().headers['Authorization'].split()[1]
-        actuations = self.folder / 'actuations'
-        twin = self.twin(server, 'm-1', token, '--journal', str(self.folder / 'journal'), '--actuations',
+        actuations = self.folder / f'{name}.actuations'
+        twin = self.twin(server, 'm-1', token, '--journal', str(self.folder / f'{name}.journal'), '--actuations',
                          str(actuations), *args, speed=speed)
         command = admin.order('m-1')
         until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
@@ -391,6 +432,22 @@ class Twins(harness.Case):
         self.assertEqual((shown['state'], shown['reason']), ('rejected', 'magazine_empty'), twin.log()[-3000:])
         self.assertFalse(actuations.exists() and shown['uid'] in actuations.read_text())
         self.assertTrue([one for one in admin.pages('/api/alerts') if one['machine_id'] == 'm-1'])
+
+    def test_a_reboot_at_any_step_is_accounted_for_and_nothing_starts_again(self):
+        for step in ('picking', 'closing_head', 'brewing', 'ejecting'):
+            with self.subTest(step):
+                _, admin, twin, command, actuations = self.brew('--fault', f'reboot_at={step}:once', name=step)
+                shown = admin.show(command)
+                self.assertEqual((shown['state'], shown['reason']), ('failed', 'interrupted'), twin.log()[-3000:])
+                self.assertEqual(actuations.read_text().count('"what":"motion"'), 1)
+                self.assertTrue(admin.machine('m-1')['hold']['held'] or admin.machine('m-1')['failures_in_row'])
+                twin.kill()
+
+    def test_an_emergency_stop_fails_by_name(self):
+        _, admin, twin, command, _ = self.brew('--fault', 'estop')
+        shown = admin.show(command)
+        self.assertIn(shown['state'], ('failed', 'rejected'))
+        self.assertEqual(shown['reason'], 'estop', twin.log()[-3000:])
 
 
 if __name__ == '__main__':
