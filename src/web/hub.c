@@ -211,8 +211,10 @@ static void client_add(struct web_hub *hub, struct hub_client *client)
         hub->clients->prev = client;
     hub->clients = client;
     hub->client_count++;
-    if (!hub->scan_known)
+    if (!hub->scan_known && hub->client_count == 1) {
+        hub->since_ms = web_now_ms(hub->web);
         web_hub_records(hub); /* learn what is old, so that only what is new is told */
+    }
 }
 
 static bool handshake(struct web *web, struct http_request *req, const struct web_front *front,

@@ -36,7 +36,8 @@ struct web_hub {
     bool records_set;
 
     /* alerts and audit, read from the database */
-    bool scan_known; /* what follows is filled: differences are news */
+    bool scan_known;  /* what follows is filled: differences are news */
+    int64_t since_ms; /* until then, what is younger than the first client is news (server time) */
     bool scan_again;
     struct hub_scan *scan; /* in flight */
     uint64_t audit_id;     /* newest told */

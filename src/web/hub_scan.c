@@ -30,13 +30,21 @@ static bool alert_same(const struct hub_alert *old, const struct record_alert *n
            old->resolved_at_ms == now->resolved_at_ms;
 }
 
-static bool alert_told(const struct web_hub *hub, const struct record_alert *now)
+static bool alert_news(const struct web_hub *hub, const struct record_alert *now)
 {
+    if (!hub->scan_known)
+        return now->last_at_ms >= hub->since_ms || now->acknowledged_at_ms >= hub->since_ms ||
+               now->resolved_at_ms >= hub->since_ms;
     for (size_t i = 0; i < hub->alert_count; i++) {
         if (hub->alert[i].alert_id == now->alert_id)
-            return alert_same(&hub->alert[i], now);
+            return !alert_same(&hub->alert[i], now);
     }
-    return false;
+    return true;
+}
+
+static bool audit_news(const struct web_hub *hub, const struct record_row *row)
+{
+    return hub->scan_known ? row->audit_id > hub->audit_id : row->entry.at_ms >= hub->since_ms;
 }
 
 static void tell_alert(struct web_hub *hub, const struct record_alert *alert)
@@ -69,11 +77,11 @@ static void tell_audit(struct web_hub *hub, const struct record_row *row)
 static void tell(struct web_hub *hub, const struct hub_scan *scan)
 {
     for (size_t i = scan->alert_count; i > 0; i--) {
-        if (!alert_told(hub, &scan->alerts[i - 1]))
+        if (alert_news(hub, &scan->alerts[i - 1]))
             tell_alert(hub, &scan->alerts[i - 1]);
     }
     for (size_t i = scan->row_count; i > 0; i--) {
-        if (scan->rows[i - 1].audit_id > hub->audit_id)
+        if (audit_news(hub, &scan->rows[i - 1]))
             tell_audit(hub, &scan->rows[i - 1]);
     }
 }
@@ -104,8 +112,7 @@ static void scan_done(struct store_job *job, enum err err)
     struct web_hub *hub = scan->hub;
     hub->scan = NULL;
     if (err == ERR_OK && hub->clients != NULL) {
-        if (hub->scan_known)
-            tell(hub, scan);
+        tell(hub, scan);
         remember(hub, scan);
     }
     scan_free(scan);
