@@ -30,12 +30,16 @@ class BadInput(harness.Shared):
     def test_wrong_types(self):
         good = self.recipe()
         for body, field in (
-                (self.recipe(volume_ml='lots'), 'recipe.volume_ml'), (self.recipe(temperature_c=[92]), 'recipe.temperature_c'),
-                (self.recipe(temperature_c=True), 'recipe.temperature_c'), (self.recipe(volume_ml={}), 'recipe.volume_ml'),
+                (self.recipe(volume_ml='lots'), 'recipe.volume_ml'),
+                (self.recipe(temperature_c=[92]), 'recipe.temperature_c'),
+                (self.recipe(temperature_c=True), 'recipe.temperature_c'),
+                (self.recipe(volume_ml={}), 'recipe.volume_ml'),
                 (self.recipe(capsule_type=3), 'recipe.capsule_type'),
                 ({**good, 'recipe': []}, 'recipe'), ({**good, 'recipe': 'espresso'}, 'recipe'),
-                ({**good, 'execute_allowed': 'yes'}, 'execute_allowed'), ({**good, 'execute_allowed': 1}, 'execute_allowed'),
-                ({**good, 'meta': []}, 'meta'), ({**good, 'meta': 'x'}, 'meta'), ({**good, 'machine_id': 7}, 'machine_id'),
+                ({**good, 'execute_allowed': 'yes'}, 'execute_allowed'),
+                ({**good, 'execute_allowed': 1}, 'execute_allowed'),
+                ({**good, 'meta': []}, 'meta'), ({**good, 'meta': 'x'}, 'meta'),
+                ({**good, 'machine_id': 7}, 'machine_id'),
                 ({**good, 'not_after_s': '60'}, 'not_after_s'),
                 ({**good, 'accessory_instructions': 'push'}, 'accessory_instructions')):
             with self.subTest(field=field, body=str(body)[:120]):
@@ -57,7 +61,8 @@ class BadInput(harness.Shared):
     def test_out_of_limits(self):
         for change, field in (({'temperature_c': 59.9}, 'temperature_c'), ({'temperature_c': 96.1}, 'temperature_c'),
                               ({'temperature_c': -900}, 'temperature_c'), ({'temperature_c': 1e300}, 'temperature_c'),
-                              ({'pre_infusion_ms': -1}, 'pre_infusion_ms'), ({'pre_infusion_ms': 10001}, 'pre_infusion_ms'),
+                              ({'pre_infusion_ms': -1}, 'pre_infusion_ms'),
+                              ({'pre_infusion_ms': 10001}, 'pre_infusion_ms'),
                               ({'volume_ml': 14}, 'volume_ml'), ({'volume_ml': 151}, 'volume_ml'),
                               ({'volume_ml': 0}, 'volume_ml')):
             with self.subTest(change):
@@ -66,7 +71,8 @@ class BadInput(harness.Shared):
     def test_the_edges_are_inside(self):
         for change in ({'temperature_c': 60}, {'temperature_c': 96}, {'pre_infusion_ms': 0}, {'pre_infusion_ms': 10000},
                        {'volume_ml': 15}, {'volume_ml': 150}):
-            machine = self.board(f'{self.name}-edge-{list(change)[0][:4].replace("_", "")}-{list(change.values())[0]}').name
+            (field, value), = change.items()
+            machine = self.board(f'{self.name}-edge-{field}-{value}').name
             with self.subTest(change):
                 reply = self.send({'machine_id': machine, 'recipe': {**ESPRESSO, **change}})
                 self.assertEqual(reply.status, 201, reply)
@@ -80,7 +86,8 @@ class BadInput(harness.Shared):
     def test_json_that_is_not(self):
         good = json.dumps(self.recipe()).encode()
         for data in (b'', b'{', good[:-1], good + b'}', good + good, b'[1,]', b'{"a":1,}', b"{'a':1}", b'{"a" 1}',
-                     b'\xef\xbb\xbf' + good, b'\0' + good, good[:-2] + b'\0}}', b'nul', b'"', b'{"a":"\n"}', b'// x\n' + good):
+                     b'\xef\xbb\xbf' + good, b'\0' + good, good[:-2] + b'\0}}', b'nul', b'"', b'{"a":"\n"}',
+                     b'// x\n' + good):
             with self.subTest(data[:40]):
                 self.refused(self.send_raw(data), 400, 'bad_json')
 
@@ -226,9 +233,12 @@ class BadReports(harness.Shared):
     def test_bad_claims(self):
         path = f'/api/commands/update/{self.command}'
         for body, code in (({}, 'missing_field'), ({'status': 3}, 'wrong_type'), ({'status': 'boiling'}, None),
-                           ({'status': 'brewing', 'claim_id': 'xyz'}, None), ({'status': 'brewing', 'claim_id': 7}, 'wrong_type'),
-                           ({'status': 'brewing', 'claim_id': '0' * 31}, None), ({'status': 'brewing', 'claim_id': '0' * 33}, None),
-                           ({'status': 'brewing', 'extra': 1}, 'unknown_field'), ({'status': 'brewing', 'meta': 3}, 'wrong_type'),
+                           ({'status': 'brewing', 'claim_id': 'xyz'}, None),
+                           ({'status': 'brewing', 'claim_id': 7}, 'wrong_type'),
+                           ({'status': 'brewing', 'claim_id': '0' * 31}, None),
+                           ({'status': 'brewing', 'claim_id': '0' * 33}, None),
+                           ({'status': 'brewing', 'extra': 1}, 'unknown_field'),
+                           ({'status': 'brewing', 'meta': 3}, 'wrong_type'),
                            ({'status': 'brewing', 'journal_id': 'g' * 32}, None)):
             with self.subTest(body):
                 reply = self.one.post(path, body)
@@ -251,7 +261,7 @@ class BadReports(harness.Shared):
         self.before = (self.admin.show(self.command), self.admin.history(self.command))
         self.refused(self.one.claim(self.command, claim_id), 409, 'already_settled')
         self.same()
-        # The old claim's id, for another command: a board that does so has no random numbers; it gets its own claim only.
+        # Knowing another board's claim id opens nothing: the command is its machine's.
         other = self.board(f'{self.name}-b')
         self.refused(other.claim(second, claim_id), 403, 'foreign_command')
 
@@ -259,7 +269,8 @@ class BadReports(harness.Shared):
         other = self.board(f'{self.name}-b')
         for status in ('brewing', 'complete', 'failed', 'rejected'):
             self.refused(other.update(self.command, status, claim_id=new_id()), 403, 'foreign_command')
-        self.refused(other.post(f'/api/commands/progress/{self.command}', {'claim_id': new_id()}), 403, 'foreign_command')
+        self.refused(other.post(f'/api/commands/progress/{self.command}', {'claim_id': new_id()}), 403,
+                     'foreign_command')
         for reply in (other.get(f'/api/commands/check/{self.name}'), other.post(f'/api/machines/{self.name}/hello', {
                 'boot_id': new_id(), 'journal_id': new_id()}),
                 other.post(f'/api/machines/{self.name}/progress', {'step': 'idle'})):
@@ -271,7 +282,8 @@ class BadReports(harness.Shared):
         columns = ['t_ms', 'temperature_c', 'pressure_bar', 'flow_ml_s', 'current_a', 'volume_ml']
         good = {'claim_id': claim_id, 'step': 'brewing', 'columns': columns, 'samples': [[0, 1, 2, 3, 4, 5]]}
         for change in ({'samples': [[0]]}, {'samples': [[0, 1, 2, 3, 4, 'x']]}, {'samples': [[0, 1, 2, 3, 4, 5]] * 201},
-                       {'samples': 3}, {'columns': ['a']}, {'columns': columns[:2]}, {'claim_id': 'x'}, {'step': 'S' * 100},
+                       {'samples': 3}, {'columns': ['a']}, {'columns': columns[:2]}, {'claim_id': 'x'},
+                       {'step': 'S' * 100},
                        {'step': 7}, {'more': 1}, {'samples': [[[]] * 6]}, {'samples': [[None] * 6]}):
             with self.subTest(change):
                 reply = self.one.post(f'/api/commands/progress/{self.command}', {**good, **change})
@@ -280,8 +292,10 @@ class BadReports(harness.Shared):
 
     def test_bad_hello(self):
         good = {'boot_id': new_id(), 'journal_id': new_id()}
-        for change in ({'boot_id': 'x'}, {'journal_id': 3}, {'journal': {}}, {'journal': [{'uid': 'x', 'state': 'done'}]},
-                       {'journal': [{'uid': new_id(), 'state': 'maybe'}]}, {'firmware': 'x' * 1000}, {'capabilities': []},
+        for change in ({'boot_id': 'x'}, {'journal_id': 3}, {'journal': {}},
+                       {'journal': [{'uid': 'x', 'state': 'done'}]},
+                       {'journal': [{'uid': new_id(), 'state': 'maybe'}]}, {'firmware': 'x' * 1000},
+                       {'capabilities': []},
                        {'who': 'me'}, {'capabilities': {'x': 'y' * 10_000}}):
             with self.subTest(str(change)[:80]):
                 self.assertIn(self.one.post(f'/api/machines/{self.name}/hello', {**good, **change}).status,

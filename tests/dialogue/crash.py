@@ -147,7 +147,8 @@ class Crash:
         admin = self.server.admin()
         for machine in MACHINES:
             for row in admin.get(f'/api/commands?machine_id={machine}&state=unknown').json['items']:
-                reply = admin.post(f'/api/commands/{row["command_id"]}/settle', {'outcome': 'failed', 'evidence': 'looked'})
+                reply = admin.post(f'/api/commands/{row["command_id"]}/settle',
+                                   {'outcome': 'failed', 'evidence': 'looked'})
                 if reply.code != 'too_early':     # the next round looks again
                     self.kills['settled by staff'] += 1
             if admin.machine(machine)['hold']['held']:
@@ -259,7 +260,8 @@ class Crash:
         case.assertFalse(set(starts.motion + starts.pump) - set(by_uid), 'started, and the server knows nothing of it')
         for uid, row in by_uid.items():
             if row['state'] == 'complete':
-                case.assertEqual((starts.motion[uid], starts.pump[uid]), (1, 1), f'complete, and it did not happen: {row}')
+                case.assertEqual((starts.motion[uid], starts.pump[uid]), (1, 1),
+                                 f'complete, and it did not happen: {row}')
             elif starts.motion[uid] or starts.pump[uid]:
                 case.assertIn(row['state'], ('failed', 'unknown', 'cancelled'), f'it moved: {row}')
                 case.assertIsNotNone(row['claimed_at'], f'it moved without a claim: {row}')

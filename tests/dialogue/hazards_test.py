@@ -291,7 +291,8 @@ class Hazards(harness.Case):
         server = self.restart(server)
         board, admin = self.board_again(server, board), server.admin()
         self.assertEqual(admin.state(command), 'running')
-        self.assertEqual(board.update(command, 'complete', claim_id=claim_id, meta={'actual_volume_ml': 40}).status, 200)
+        self.assertEqual(board.update(command, 'complete', claim_id=claim_id, meta={'actual_volume_ml': 40}).status,
+                         200)
         self.assertEqual(admin.state(command), 'complete')
 
     # "ingest kill -9 mid-batch: 1372 lost: acknowledged on receipt, rows still in memory"

@@ -65,7 +65,8 @@ CASES = (
     ('chunk size empty', P + T + E + b'\r\n{}\r\n0\r\n\r\n', ''),
     ('chunk size too large', P + T + E + b'fffffffffffffffff\r\n{}\r\n0\r\n\r\n', ''),
     ('chunk size with a space before', P + T + E + b' 2\r\n{}\r\n0\r\n\r\n', ''),
-    ('chunk size with a space after', P + T + E + b'2 \r\n{}\r\n0\r\n\r\n', 'white space that parsers read differently'),
+    ('chunk size with a space after', P + T + E + b'2 \r\n{}\r\n0\r\n\r\n',
+     'white space that parsers read differently'),
     ('chunk shorter than its size', P + T + E + b'3\r\n{}\r\n0\r\n\r\n', 'a bare LF ends no line'),
     ('chunk longer than its size', P + T + E + b'1\r\n{}\r\n0\r\n\r\n', ''),
     ('chunk lines with bare LF', P + T + E + b'2\n{}\n0\n\n', 'a bare LF ends no line'),
@@ -158,7 +159,8 @@ http {{
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     server {{
         listen unix:{folder}/front.sock;
-        location / {{ proxy_pass http://unix:{folder}/back.sock:; proxy_http_version 1.1; proxy_ignore_client_abort on; }}
+        proxy_http_version 1.1; proxy_ignore_client_abort on;
+        location / {{ proxy_pass http://unix:{folder}/back.sock:; }}
     }}
 }}
 '''
@@ -266,7 +268,8 @@ class Verdicts(harness.Case):
                     self.assertTrue(refused(ours), f'we took it: {ours}')
                     self.assertFalse(refused(theirs), f'nginx refuses it, too ({theirs}): no reason is needed')
                 else:
-                    self.assertTrue(refused(theirs), f'nginx takes it ({theirs}); we say {ours}, and no reason is given')
+                    self.assertTrue(refused(theirs),
+                                    f'nginx takes it ({theirs}); we say {ours}, and no reason is given')
                     self.assertTrue(refused(ours), f'nginx {theirs}, we {ours}')
         self.assertEqual(server.client().get('/healthz').status, 200)
 

@@ -7,7 +7,8 @@ from openapi_check import Spec, Violation, load_json
 
 BARE = {'paths': {}, 'components': {'schemas': {
     'Cup': {'type': 'object', 'required': ['ml'], 'additionalProperties': False,
-            'properties': {'ml': {'type': 'integer', 'minimum': 1, 'maximum': 9}, 'name': {'type': ['string', 'null']}}},
+            'properties': {'ml': {'type': 'integer', 'minimum': 1, 'maximum': 9},
+                           'name': {'type': ['string', 'null']}}},
 }}}
 
 

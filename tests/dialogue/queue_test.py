@@ -139,7 +139,8 @@ class Transitions(QueueCase):
         self.assertEqual((noted.status, noted.json), (200, {'status': 'noted', 'stop': True}))
         again = board.claim(command, claim_id)
         self.assertEqual((again.status, again.json.get('stop')), (200, True))
-        self.assertEqual(board.update(command, 'cancelled', claim_id=claim_id, meta={'actual_volume_ml': 12}).status, 200)
+        self.assertEqual(board.update(command, 'cancelled', claim_id=claim_id, meta={'actual_volume_ml': 12}).status,
+                         200)
         shown = self.admin.show(command)
         self.assertEqual((shown['state'], shown['meta']['actual_volume_ml']), ('cancelled', 12))
 

@@ -18,7 +18,8 @@ class Documented(harness.Case):
 
     def create(self, machine='MACHINE_ID_123', **more):
         return self.anyone.post('/api/commands/create',
-                                {'machine_id': machine, 'recipe': RECIPE, 'execute_allowed': True, 'meta': META, **more})
+                                {'machine_id': machine, 'recipe': RECIPE, 'execute_allowed': True, 'meta': META,
+                                 **more})
 
     def test_create_answers_201_with_the_number(self):
         reply = self.create()
@@ -68,7 +69,8 @@ class Documented(harness.Case):
     def test_a_brew_that_fails(self):
         number = self.create().json['command_id']
         self.assertEqual(self.anyone.post(f'/api/commands/update/{number}', {'status': 'brewing'}).status, 200)
-        reply = self.anyone.post(f'/api/commands/update/{number}', {'status': 'failed', 'meta': {'error': 'pump_timeout'}})
+        reply = self.anyone.post(f'/api/commands/update/{number}',
+                                 {'status': 'failed', 'meta': {'error': 'pump_timeout'}})
         self.assertEqual(reply.json, {'status': 'updated', 'command_id': number})
         shown = self.anyone.show(number)
         self.assertEqual((shown['state'], shown['reason']), ('failed', 'pump_timeout'))

@@ -41,7 +41,8 @@ class Shape(harness.Shared):
                 self.assertFalse(answer.startswith(b'HTTP/1.1 2'), (seed, data[:40]))
         for data in (b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' + rng.randbytes(500),   # TLS to a plain port
                      b'SSH-2.0-OpenSSH_9.2\r\n', b'\r\n' * 10_000, b'\0' * 10_000, b'GET' * 10_000,
-                     b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', b'\x10\x10\0\4MQTT\4\2\0\x3c\0\4test', b'*1\r\n$4\r\nPING\r\n'):
+                     b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', b'\x10\x10\0\4MQTT\4\2\0\x3c\0\4test',
+                     b'*1\r\n$4\r\nPING\r\n'):
             answer = self.talk(data)
             self.assertFalse(answer.startswith(b'HTTP/1.1 2'), data[:40])
         self.alive()
@@ -129,7 +130,8 @@ class Shape(harness.Shared):
         sock = self.srv.raw(head + chunks + b'0\r\n\r\n')
         self.assertEqual(read_status(sock), 201)
         sock.close()
-        for bad in (b'5\r\nabc', b'g\r\nabc\r\n0\r\n\r\n', b'-1\r\n\r\n', b'fffffffffffffffff\r\n', b'5 \r\nabcde\r\n0\r\n\r\n',
+        for bad in (b'5\r\nabc', b'g\r\nabc\r\n0\r\n\r\n', b'-1\r\n\r\n', b'fffffffffffffffff\r\n',
+                    b'5 \r\nabcde\r\n0\r\n\r\n',
                     b'5\nabcde\n0\n\n', b'0x5\r\nabcde\r\n0\r\n\r\n', b'5\r\nabcdefg\r\n0\r\n\r\n'):
             answer = self.talk(head + bad)
             self.assertFalse(answer.startswith(b'HTTP/1.1 2'), bad)

@@ -37,7 +37,8 @@ class Events(harness.Shared):
         board.post(f'/api/commands/progress/{command}', {'claim_id': claim_id, 'step': 'brewing', 'columns': columns,
                                                          'samples': [[0, 90, 1, 0, 0, 0]]})
         event = ws.find(lambda event: event['type'] == 'progress' and event['command_id'] == command)
-        self.assertEqual((event['machine_id'], event['step'], event['samples']), (self.name, 'brewing', [[0, 90, 1, 0, 0, 0]]))
+        self.assertEqual((event['machine_id'], event['step'], event['samples']),
+                         (self.name, 'brewing', [[0, 90, 1, 0, 0, 0]]))
         board.update(command, 'complete', claim_id=claim_id)
         self.assertEqual(ws.find(mine)['command'], self.admin.show(command))
 
