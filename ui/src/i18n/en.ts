@@ -38,13 +38,25 @@ const stepWords: Record<string, string> = {
   closing_head: "Closing head",
   pressing_button: "Pressing button",
   brewing: "Brewing",
-  monitoring: "Watching the end",
+  monitoring: "Monitoring",
   complete: "Complete",
   ejecting: "Ejecting capsule",
   error: "Error",
   homing: "Homing",
   heating: "Heating",
   reset: "Resetting",
+};
+
+/** Reasons that are the queue's own; those of a kind come with the kind. */
+const reasons: Record<string, string> = {
+  unknown_outcome: "Nobody knows how a command ended.",
+  failures_in_row: "Several failures in a row.",
+  other_journal: "The board came back without its record.",
+  silence: "The machine did not report in time.",
+  superseded: "A newer command took its place.",
+  settled_by_staff: "Settled by staff.",
+  restored: "The database was restored from a backup.",
+  not_after: "Its start deadline passed.",
 };
 
 const readings: Record<string, string> = {
@@ -202,6 +214,7 @@ export const en = {
     required: "This is needed.",
   },
 
+  queueReason: (code: string): string | undefined => reasons[code],
   reading: (field: string): string =>
     readings[field] ?? field.replace(/_(c|ml|ms|bar|a|ml_s)$/, "").replaceAll("_", " "),
   unit: (field: string): string => units[field] ?? "",
@@ -291,10 +304,6 @@ export const en = {
     holdReason: "Reason",
     holdReasonHint: "What the next person should know, for example: drip tray is out",
     held: (reason: string) => (reason ? `On hold: ${reason}` : "On hold"),
-    holdReasons: {
-      unknown_outcome: "nobody knows how a command ended",
-      failures_in_row: "several failures in a row",
-    } as Record<string, string>,
     release: "Release",
     releaseTitle: (name: string) => `Release ${name}`,
     releaseNote: "Note",

@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { Button, HoldButton } from "../../design/Button";
 import { Dialog } from "../../design/Dialog";
 import { EmptyState, ErrorState, Section, Skeleton } from "../../design/States";
-import { StateBadge } from "../../design/State";
+import { StateBadge, signalInk, signalOfState } from "../../design/State";
 import { TimeAgo } from "../../design/Time";
 import { t } from "../../i18n";
 import { Problem } from "../../lib/api";
@@ -61,7 +61,7 @@ function CommandBody({ command }: { command: Command }) {
             </Link>
             <span>{recipeLine(command)}</span>
           </p>
-          {reason ? <p className="font-semibold text-fault">{reason}</p> : null}
+          {reason ? <p className={`font-semibold ${signalInk(signalOfState[command.state])}`}>{reason}</p> : null}
           {(command.state === "pending" || command.state === "held" || command.state === "expired") && (
             <p className="text-espresso-soft">{t.stateMeaning[command.state]}</p>
           )}

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { StateBadge } from "../../design/State";
+import { StateBadge, signalInk, signalOfState } from "../../design/State";
 import { TimeAgo } from "../../design/Time";
 import { t } from "../../i18n";
 import { kindsQuery, machinesQuery } from "../../lib/queries";
@@ -27,7 +27,7 @@ export function CommandRow({ command, machineName }: { command: Command; machine
             <span className="@2xl:hidden"> {command.command_id}</span>
           </span>
           <span className="block text-note text-espresso-soft">{recipeLine(command)}</span>
-          {reason && <span className="block text-note text-fault">{reason}</span>}
+          {reason && <span className={`block text-note ${signalInk(signalOfState[command.state])}`}>{reason}</span>}
         </span>
         <span className="col-start-1 row-start-2 text-note text-espresso-soft @2xl:col-auto @2xl:row-auto @2xl:text-body">
           {machineName}

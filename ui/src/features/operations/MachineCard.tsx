@@ -36,7 +36,7 @@ export function MachineCard({ machine }: { machine: Machine }) {
           machine={machine}
           condition={condition}
           {...making}
-          className="mx-auto block w-full max-w-80 transition-transform duration-240 group-hover:-translate-y-0.5"
+          className="mx-auto block w-full max-w-80 sm:mx-0 transition-transform duration-240 group-hover:-translate-y-0.5"
         />
       </Link>
       <div className="flex grow flex-col gap-1.5 pb-4 sm:gap-2 sm:border-t-2 sm:border-espresso sm:px-4 sm:pt-3 sm:pb-0">

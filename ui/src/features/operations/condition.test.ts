@@ -21,7 +21,7 @@ test("an emergency stop heard of long ago is not one now", () => {
 
 test("a reason is the kind's sentence, our own, or what someone typed", () => {
   expect(reasonText("magazine_empty", espresso)).toBe("The capsule slot is empty; please refill it.");
-  expect(reasonText("unknown_outcome", espresso)).toBe("nobody knows how a command ended");
+  expect(reasonText("unknown_outcome", espresso)).toBe("Nobody knows how a command ended.");
   expect(reasonText("new_reason", espresso)).toBe("New reason");
   expect(reasonText("Drip tray is out", espresso)).toBe("Drip tray is out");
   expect(reasonText(null, espresso)).toBe("");

@@ -42,8 +42,8 @@ export function reasonText(reason: string | null | undefined, kind: Kind | undef
   if (!reason) return "";
   const refusal = kind?.refusals.find((one) => one.code === reason);
   if (refusal) return refusal.text;
-  const held = t.machine.holdReasons[reason];
-  if (held) return held;
+  const own = t.queueReason(reason);
+  if (own) return own;
   return /^[a-z0-9]+(_[a-z0-9]+)*$/.test(reason) ? t.commandWord(reason) : reason;
 }
 
