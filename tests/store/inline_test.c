@@ -53,6 +53,28 @@ TEST(a_failed_job_takes_back_only_its_own_changes)
     store_close(store);
 }
 
+TEST(jobs_that_may_run_again_do_when_one_of_them_fails)
+{
+    struct store *store = open_memory(0);
+    struct note_job notes[4];
+    for (int round = 0; round < 2; round++) { /* then the same with a plain neighbour: savepoints */
+        for (int i = 0; i < 4; i++) {
+            char body[32];
+            snprintf(body, sizeof(body), "r%d.%d", round, i);
+            note_init(&notes[i], body, 3, i == 2 ? ERR_REFUSED : ERR_OK);
+            notes[i].job.again = round == 0 || i != 1;
+            CHECK_OK(store_write(store, &notes[i].job));
+        }
+        store_step(store, 0);
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQ(notes[i].done, 1);
+            CHECK_ERR(notes[i].err, i == 2 ? ERR_REFUSED : ERR_OK);
+        }
+        CHECK_EQ(note_count(store), 9 * (round + 1));
+    }
+    store_close(store);
+}
+
 TEST(a_failed_job_alone_takes_back_its_changes)
 {
     struct store *store = open_memory(1);
