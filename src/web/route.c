@@ -3,64 +3,78 @@
 
 #include <string.h>
 
-#define READ  ACCESS_RATE_READ
-#define WRITE ACCESS_RATE_WRITE
-#define LOGIN ACCESS_RATE_LOGIN
+/* Short names, so that a row stays a line. */
+#define GET     HTTP_GET
+#define POST    HTTP_POST
+#define PUT     HTTP_PUT
+#define PATCH   HTTP_PATCH
+#define DELETE  HTTP_DELETE
+#define READ    ACCESS_RATE_READ
+#define WRITE   ACCESS_RATE_WRITE
+#define LOGIN   ACCESS_RATE_LOGIN
+#define NONE    WEB_BODY_NONE
+#define MAYBE   WEB_BODY_OPTIONAL
+#define BODY    WEB_BODY_REQUIRED
+#define NOW(f)  f, NULL /* quick */
+#define CALL(f) NULL, f
 
 /* The idle poll is the first: it is most of the traffic.  Rows with a fixed word stand before rows
  * that take anything in its place. */
 /* clang-format off */
 const struct web_route web_routes[] = {
-    {"wait", "/api/commands/check/{machine}", HTTP_GET, ACCESS_DEVICE_SPEAK, READ, WEB_BODY_NONE, web_check, NULL},
-    {"", "/api/commands/update/{number}", HTTP_POST, ACCESS_DEVICE_SPEAK, WRITE, WEB_BODY_REQUIRED, NULL, web_command_update},
-    {"", "/api/commands/progress/{number}", HTTP_POST, ACCESS_DEVICE_SPEAK, WRITE, WEB_BODY_REQUIRED, NULL, web_command_progress},
-    {"", "/api/commands/create", HTTP_POST, ACCESS_COMMAND_CREATE, WRITE, WEB_BODY_REQUIRED, NULL, web_command_create},
-    {"machine_id state from to limit cursor", "/api/commands", HTTP_GET, ACCESS_COMMAND_READ_OWN, READ, WEB_BODY_NONE, NULL, web_command_list},
-    {"", "/api/commands/{number}", HTTP_GET, ACCESS_COMMAND_READ_OWN, READ, WEB_BODY_NONE, NULL, web_command_show},
-    {"", "/api/commands/{number}/history", HTTP_GET, ACCESS_COMMAND_READ_OWN, READ, WEB_BODY_NONE, NULL, web_command_history},
-    {"", "/api/commands/{number}/curve", HTTP_GET, ACCESS_COMMAND_READ_OWN, READ, WEB_BODY_NONE, NULL, web_command_curve},
-    {"", "/api/commands/{number}/cancel", HTTP_POST, ACCESS_COMMAND_CANCEL_OWN, WRITE, WEB_BODY_OPTIONAL, NULL, web_command_cancel},
-    {"", "/api/commands/{number}/approve", HTTP_POST, ACCESS_COMMAND_APPROVE, WRITE, WEB_BODY_OPTIONAL, NULL, web_command_approve},
-    {"", "/api/commands/{number}/settle", HTTP_POST, ACCESS_COMMAND_SETTLE, WRITE, WEB_BODY_REQUIRED, NULL, web_command_settle},
+    {"wait", "/api/commands/check/{machine}", GET, ACCESS_DEVICE_SPEAK, READ, NONE, NOW(web_check)},
+    {"", "/api/commands/update/{number}", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_command_update)},
+    {"", "/api/commands/progress/{number}", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_command_progress)},
+    {"", "/api/commands/create", POST, ACCESS_COMMAND_CREATE, WRITE, BODY, CALL(web_command_create)},
+    {"machine_id state from to limit cursor", "/api/commands", GET, ACCESS_COMMAND_READ_OWN, READ, NONE,
+     CALL(web_command_list)},
+    {"", "/api/commands/{number}", GET, ACCESS_COMMAND_READ_OWN, READ, NONE, CALL(web_command_show)},
+    {"", "/api/commands/{number}/history", GET, ACCESS_COMMAND_READ_OWN, READ, NONE, CALL(web_command_history)},
+    {"", "/api/commands/{number}/curve", GET, ACCESS_COMMAND_READ_OWN, READ, NONE, CALL(web_command_curve)},
+    {"", "/api/commands/{number}/cancel", POST, ACCESS_COMMAND_CANCEL_OWN, WRITE, MAYBE, CALL(web_command_cancel)},
+    {"", "/api/commands/{number}/approve", POST, ACCESS_COMMAND_APPROVE, WRITE, MAYBE, CALL(web_command_approve)},
+    {"", "/api/commands/{number}/settle", POST, ACCESS_COMMAND_SETTLE, WRITE, BODY, CALL(web_command_settle)},
 
-    {"limit cursor", "/api/machines", HTTP_GET, ACCESS_MACHINE_READ, READ, WEB_BODY_NONE, NULL, web_machine_list},
-    {"", "/api/machines", HTTP_POST, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_machine_add},
-    {"", "/api/machines/{machine}", HTTP_GET, ACCESS_MACHINE_READ, READ, WEB_BODY_NONE, NULL, web_machine_show},
-    {"", "/api/machines/{machine}/hello", HTTP_POST, ACCESS_DEVICE_SPEAK, WRITE, WEB_BODY_REQUIRED, NULL, web_hello},
-    {"", "/api/machines/{machine}/progress", HTTP_POST, ACCESS_DEVICE_SPEAK, WRITE, WEB_BODY_REQUIRED, NULL, web_machine_progress},
-    {"", "/api/machines/{machine}/hold", HTTP_POST, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_machine_hold},
-    {"", "/api/machines/{machine}/release", HTTP_POST, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_OPTIONAL, NULL, web_machine_release},
-    {"", "/api/machines/{machine}/admit", HTTP_POST, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_OPTIONAL, NULL, web_machine_admit},
-    {"", "/api/machines/{machine}/block", HTTP_POST, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_OPTIONAL, NULL, web_machine_block},
-    {"", "/api/machines/{machine}/config", HTTP_PUT, ACCESS_MACHINE_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_machine_configure},
-    {"", "/api/machines/{machine}/tokens", HTTP_GET, ACCESS_MACHINE_TOKEN, READ, WEB_BODY_NONE, NULL, web_machine_token_list},
-    {"", "/api/machines/{machine}/tokens", HTTP_POST, ACCESS_MACHINE_TOKEN, WRITE, WEB_BODY_OPTIONAL, NULL, web_machine_token_add},
-    {"", "/api/machines/{machine}/tokens/{number}", HTTP_DELETE, ACCESS_MACHINE_TOKEN, WRITE, WEB_BODY_NONE, NULL, web_machine_token_revoke},
+    {"limit cursor", "/api/machines", GET, ACCESS_MACHINE_READ, READ, NONE, CALL(web_machine_list)},
+    {"", "/api/machines", POST, ACCESS_MACHINE_MANAGE, WRITE, BODY, CALL(web_machine_add)},
+    {"", "/api/machines/{machine}", GET, ACCESS_MACHINE_READ, READ, NONE, CALL(web_machine_show)},
+    {"", "/api/machines/{machine}/hello", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_hello)},
+    {"", "/api/machines/{machine}/progress", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_machine_progress)},
+    {"", "/api/machines/{machine}/hold", POST, ACCESS_MACHINE_MANAGE, WRITE, BODY, CALL(web_machine_hold)},
+    {"", "/api/machines/{machine}/release", POST, ACCESS_MACHINE_MANAGE, WRITE, MAYBE, CALL(web_machine_release)},
+    {"", "/api/machines/{machine}/admit", POST, ACCESS_MACHINE_MANAGE, WRITE, MAYBE, CALL(web_machine_admit)},
+    {"", "/api/machines/{machine}/block", POST, ACCESS_MACHINE_MANAGE, WRITE, MAYBE, CALL(web_machine_block)},
+    {"", "/api/machines/{machine}/config", PUT, ACCESS_MACHINE_MANAGE, WRITE, BODY, CALL(web_machine_configure)},
+    {"", "/api/machines/{machine}/tokens", GET, ACCESS_MACHINE_TOKEN, READ, NONE, CALL(web_machine_token_list)},
+    {"", "/api/machines/{machine}/tokens", POST, ACCESS_MACHINE_TOKEN, WRITE, MAYBE, CALL(web_machine_token_add)},
+    {"", "/api/machines/{machine}/tokens/{number}", DELETE, ACCESS_MACHINE_TOKEN, WRITE, NONE,
+     CALL(web_machine_token_revoke)},
 
-    {"", "/api/kinds", HTTP_GET, ACCESS_KINDS_READ, READ, WEB_BODY_NONE, NULL, web_kind_list},
-    {"state limit cursor", "/api/alerts", HTTP_GET, ACCESS_ALERT_READ, READ, WEB_BODY_NONE, NULL, web_alert_list},
-    {"", "/api/alerts/{number}/acknowledge", HTTP_POST, ACCESS_ALERT_ACKNOWLEDGE, WRITE, WEB_BODY_OPTIONAL, NULL, web_alert_acknowledge},
-    {"limit cursor", "/api/audit", HTTP_GET, ACCESS_AUDIT_READ, READ, WEB_BODY_NONE, NULL, web_audit_list},
-    {"", "/api/audit/verify", HTTP_GET, ACCESS_AUDIT_READ, WRITE, WEB_BODY_NONE, NULL, web_audit_verify},
+    {"", "/api/kinds", GET, ACCESS_KINDS_READ, READ, NONE, CALL(web_kind_list)},
+    {"state limit cursor", "/api/alerts", GET, ACCESS_ALERT_READ, READ, NONE, CALL(web_alert_list)},
+    {"", "/api/alerts/{number}/acknowledge", POST, ACCESS_ALERT_ACKNOWLEDGE, WRITE, MAYBE,
+     CALL(web_alert_acknowledge)},
+    {"limit cursor", "/api/audit", GET, ACCESS_AUDIT_READ, READ, NONE, CALL(web_audit_list)},
+    {"", "/api/audit/verify", GET, ACCESS_AUDIT_READ, WRITE, NONE, CALL(web_audit_verify)},
 
-    {"", "/api/session", HTTP_GET, ACCESS_SESSION_USE, READ, WEB_BODY_NONE, NULL, web_session_show},
-    {"", "/api/session", HTTP_POST, ACCESS_SESSION_USE, LOGIN, WEB_BODY_REQUIRED, NULL, web_session_open},
-    {"", "/api/session", HTTP_DELETE, ACCESS_SESSION_USE, WRITE, WEB_BODY_NONE, NULL, web_session_close},
-    {"", "/api/session/link", HTTP_POST, ACCESS_SESSION_USE, LOGIN, WEB_BODY_REQUIRED, NULL, web_session_link},
-    {"", "/api/accounts", HTTP_GET, ACCESS_ACCOUNT_MANAGE, READ, WEB_BODY_NONE, NULL, web_account_list},
-    {"", "/api/accounts", HTTP_POST, ACCESS_ACCOUNT_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_account_add},
-    {"", "/api/accounts/{number}", HTTP_PATCH, ACCESS_ACCOUNT_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_account_change},
-    {"", "/api/accounts/{number}/password", HTTP_POST, ACCESS_PASSWORD_OWN, LOGIN, WEB_BODY_REQUIRED, NULL, web_account_password},
-    {"", "/api/tokens", HTTP_GET, ACCESS_TOKEN_MANAGE, READ, WEB_BODY_NONE, NULL, web_token_list},
-    {"", "/api/tokens", HTTP_POST, ACCESS_TOKEN_MANAGE, WRITE, WEB_BODY_REQUIRED, NULL, web_token_add},
-    {"", "/api/tokens/{number}", HTTP_DELETE, ACCESS_TOKEN_MANAGE, WRITE, WEB_BODY_NONE, NULL, web_token_revoke},
+    {"", "/api/session", GET, ACCESS_SESSION_USE, READ, NONE, CALL(web_session_show)},
+    {"", "/api/session", POST, ACCESS_SESSION_USE, LOGIN, BODY, CALL(web_session_open)},
+    {"", "/api/session", DELETE, ACCESS_SESSION_USE, WRITE, NONE, CALL(web_session_close)},
+    {"", "/api/session/link", POST, ACCESS_SESSION_USE, LOGIN, BODY, CALL(web_session_link)},
+    {"", "/api/accounts", GET, ACCESS_ACCOUNT_MANAGE, READ, NONE, CALL(web_account_list)},
+    {"", "/api/accounts", POST, ACCESS_ACCOUNT_MANAGE, WRITE, BODY, CALL(web_account_add)},
+    {"", "/api/accounts/{number}", PATCH, ACCESS_ACCOUNT_MANAGE, WRITE, BODY, CALL(web_account_change)},
+    {"", "/api/accounts/{number}/password", POST, ACCESS_PASSWORD_OWN, LOGIN, BODY, CALL(web_account_password)},
+    {"", "/api/tokens", GET, ACCESS_TOKEN_MANAGE, READ, NONE, CALL(web_token_list)},
+    {"", "/api/tokens", POST, ACCESS_TOKEN_MANAGE, WRITE, BODY, CALL(web_token_add)},
+    {"", "/api/tokens/{number}", DELETE, ACCESS_TOKEN_MANAGE, WRITE, NONE, CALL(web_token_revoke)},
 
-    {"", "/ws", HTTP_GET, ACCESS_EVENTS_WATCH, READ, WEB_BODY_NONE, web_ws, NULL},
-    {"", "/api/openapi.yaml", HTTP_GET, ACCESS_KINDS_READ, READ, WEB_BODY_NONE, web_openapi, NULL},
-    {"", "/healthz", HTTP_GET, ACCESS_KINDS_READ, READ, WEB_BODY_NONE, web_healthz, NULL},
-    {"", "/readyz", HTTP_GET, ACCESS_KINDS_READ, READ, WEB_BODY_NONE, web_readyz, NULL},
-    {"", "/metrics", HTTP_GET, ACCESS_METRICS_READ, READ, WEB_BODY_NONE, NULL, web_metrics_show},
-    {"", NULL, HTTP_GET, ACCESS_KINDS_READ, READ, WEB_BODY_NONE, NULL, NULL},
+    {"", "/ws", GET, ACCESS_EVENTS_WATCH, READ, NONE, NOW(web_ws)},
+    {"", "/api/openapi.yaml", GET, ACCESS_KINDS_READ, READ, NONE, NOW(web_openapi)},
+    {"", "/healthz", GET, ACCESS_KINDS_READ, READ, NONE, NOW(web_healthz)},
+    {"", "/readyz", GET, ACCESS_KINDS_READ, READ, NONE, NOW(web_readyz)},
+    {"", "/metrics", GET, ACCESS_METRICS_READ, READ, NONE, CALL(web_metrics_show)},
+    {"", NULL, GET, ACCESS_KINDS_READ, READ, NONE, NULL, NULL},
 };
 /* clang-format on */
 
