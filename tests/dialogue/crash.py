@@ -22,7 +22,7 @@ from harness import database, new_id, until
 
 MACHINES = ('c-1', 'c-2', 'c-3')
 LOADERS = 4
-SPEED = 200
+SPEED = 200         # so fast that what a twin measures is not worth much, but that is not asked here
 BACKLOG = 6         # pending commands of a machine above which the loaders turn to another
 ANSWER_S = 120
 DRAIN_S = 240

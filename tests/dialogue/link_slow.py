@@ -17,12 +17,10 @@ class BadLink(harness.Case):
             command = admin.order('m-1')
             until(lambda number=command: admin.state(number) not in ('pending', 'running'), seconds=600, what='the end')
             shown = admin.show(command)
-            moved = actuations.exists() and actuations.read_text().count(f'"uid":"{shown["uid"]}","what":"motion"')
-            if shown['state'] == 'complete':
-                self.assertEqual(moved, 1, shown)
-            else:
-                self.assertEqual((shown['state'], shown['reason']), ('failed', 'not_started'), twin.log()[-2000:])
-                self.assertFalse(moved, shown)
+            starts = actuations.read_text() if actuations.exists() else ''
+            moved = starts.count(f'"uid":"{shown["uid"]}","what":"motion"')
+            self.assertIn(shown['state'], ('complete', 'failed'), twin.log()[-2000:])
+            self.assertEqual(moved, 0 if shown['reason'] == 'not_started' else 1, shown)
             admin.post('/api/machines/m-1/release', {})
 
 

@@ -393,7 +393,7 @@ def alive(server):
 class Twins(harness.Case):
     """The whole main job once: order, claim, brew, report."""
 
-    def brew(self, *args, speed=100, name='data'):
+    def brew(self, *args, speed=20, name='data'):
         server = self.server('--grace', '5', data=name)
         admin = server.admin()
         token = server.board().headers['Authorization'].split()[1]
@@ -405,7 +405,7 @@ class Twins(harness.Case):
         return server, admin, twin, command, actuations
 
     def test_a_brew_to_the_end(self):
-        server, admin, twin, command, actuations = self.brew(speed=20)
+        server, admin, twin, command, actuations = self.brew()
         shown = admin.show(command)
         self.assertEqual(shown['state'], 'complete', twin.log()[-3000:])
         self.assertIn(shown['uid'], actuations.read_text())

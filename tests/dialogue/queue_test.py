@@ -90,6 +90,20 @@ class Transitions(QueueCase):
         self.assertEqual((shown['state'], shown['status'], shown['claimed']), ('running', 'brewing', True))
         self.assertIsNotNone(shown['claimed_at'])
 
+    def test_a_number_with_another_uid_is_another_command(self):
+        board = self.board()
+        command = self.admin.order(self.name)
+        uid, claim_id = board.check().json['uid'], harness.new_id()
+        self.refused(board.claim(command, claim_id, uid=harness.new_id()), 404, 'unknown_command')
+        self.assertEqual(self.admin.state(command), 'pending')
+        self.refused(board.claim(command, claim_id, uid='17'), 400, 'bad_value')
+        self.assertEqual(board.claim(command, claim_id, uid=uid).status, 200)
+        self.refused(board.update(command, 'complete', claim_id=claim_id, uid=harness.new_id()), 404, 'unknown_command')
+        self.assertEqual(self.admin.state(command), 'running')
+        self.assertEqual(board.update(command, 'complete', claim_id=claim_id, uid=uid).status, 200)
+        self.refused(board.post(f'/api/commands/progress/{command}', {'claim_id': claim_id, 'step': 'brewing'}),
+                     409, 'already_settled')
+
     def test_not_after_passes(self):
         board = self.board()
         command = self.in_state(board, 'expired')
