@@ -38,6 +38,7 @@ void device_send_claim(struct device *device)
         .has_claim = true,
         .claim_id = device->claim_id,
         .journal_id = device->journal.id,
+        .uid = device->uid,
         .duration_ms = -1,
         .sensors = device_sensors(device),
     };

@@ -102,6 +102,7 @@ void device_send_report(struct device *device)
         .has_claim = outcome->claimed,
         .claim_id = outcome->claim_id,
         .journal_id = device->journal.id,
+        .uid = outcome->uid,
         .duration_ms = outcome->duration_ms,
     };
     struct text body;

@@ -8,7 +8,7 @@
 struct update {
     bool claims;
     enum queue_state outcome;
-    struct id128 claim_id, journal_id;
+    struct id128 claim_id, journal_id, uid;
     struct str meta, reason;
     char machine_id[FLEET_ID_BYTES];
 };
@@ -111,6 +111,7 @@ static void update_send(struct web_call *call, const struct update *update)
                                     .machine_id = machine_id,
                                     .claim_id = update->claim_id,
                                     .journal_id = update->journal_id,
+                                    .uid = update->uid,
                                     .meta = update->meta,
                                     .actor = str_from(call->actor),
                                     .request_id = str_from(call->request_id)};
@@ -121,6 +122,7 @@ static void update_send(struct web_call *call, const struct update *update)
                                       .outcome = update->outcome,
                                       .claim_id = update->claim_id,
                                       .journal_id = update->journal_id,
+                                      .uid = update->uid,
                                       .reason = update->reason,
                                       .meta = update->meta,
                                       .actor = str_from(call->actor),
@@ -162,6 +164,7 @@ void web_command_update(struct web_call *call)
     kinds_read_text(&reader, "status", true, 32, &status);
     kinds_read_id128(&reader, "claim_id", false, &update->claim_id);
     kinds_read_id128(&reader, "journal_id", false, &update->journal_id);
+    kinds_read_id128(&reader, "uid", false, &update->uid);
     const json_t *meta = kinds_read_object(&reader, "meta", false);
     if (status.at != NULL && str_equal_nocase(status, STR("pending")))
         update->outcome = QUEUE_PENDING;

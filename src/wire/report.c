@@ -65,6 +65,10 @@ enum err wire_report_encode(const struct wire_report *report, struct text *text)
         wire_key(&w, "journal_id");
         wire_put_id(&w, report->journal_id);
     }
+    if (!id128_is_zero(report->uid)) {
+        wire_key(&w, "uid");
+        wire_put_id(&w, report->uid);
+    }
     put_meta(&w, report);
     wire_object_end(&w);
     return text->overflow ? ERR_FULL : ERR_OK;
@@ -126,6 +130,7 @@ enum err wire_report_decode(struct str body, struct wire_report *ret_report,
         wire_fields_fail(&fields, "status", "unknown word");
     report.has_claim = wire_field_id(&fields, "claim_id", false, &report.claim_id);
     (void)wire_field_id(&fields, "journal_id", false, &report.journal_id);
+    (void)wire_field_id(&fields, "uid", false, &report.uid);
     read_meta(&fields, &report);
     enum err err = wire_fields_end(&fields, ret_fault);
     if (err == ERR_OK)

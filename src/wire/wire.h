@@ -146,6 +146,7 @@ struct wire_report {
     bool has_claim;
     struct id128 claim_id;
     struct id128 journal_id;       /* zero: none */
+    struct id128 uid;              /* of the command meant, beside its number; zero: not said */
     char reason[WIRE_NAME_BYTES];  /* meta.error; "": none */
     char warning[WIRE_NAME_BYTES]; /* meta.warning; "": none */
     int64_t duration_ms;           /* meta.duration_ms; -1: not known */

@@ -160,6 +160,8 @@ static inline uint32_t fake_on_update(struct fake *fake, const struct fake_excha
     if (command_id == 0 || command_id > fake->command_count)
         return fake_problem(fake, 404, "unknown_command", answer);
     struct fake_command *command = &fake->command[command_id - 1];
+    if (!id128_equal(report.uid, command->uid))
+        return fake_problem(fake, 404, "unknown_command", answer);
     return report.status == WIRE_CLAIM ? fake_on_claim(fake, command, &report, answer)
                                        : fake_on_report(fake, command, &report, answer);
 }

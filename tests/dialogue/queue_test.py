@@ -93,12 +93,12 @@ class Transitions(QueueCase):
     def test_a_number_with_another_uid_is_another_command(self):
         board = self.board()
         command = self.admin.order(self.name)
-        uid, claim_id = board.check().json['uid'], harness.new_id()
-        self.refused(board.claim(command, claim_id, uid=harness.new_id()), 404, 'unknown_command')
+        uid, claim_id = board.check().json['uid'], new_id()
+        self.refused(board.claim(command, claim_id, uid=new_id()), 404, 'unknown_command')
         self.assertEqual(self.admin.state(command), 'pending')
         self.refused(board.claim(command, claim_id, uid='17'), 400, 'bad_value')
         self.assertEqual(board.claim(command, claim_id, uid=uid).status, 200)
-        self.refused(board.update(command, 'complete', claim_id=claim_id, uid=harness.new_id()), 404, 'unknown_command')
+        self.refused(board.update(command, 'complete', claim_id=claim_id, uid=new_id()), 404, 'unknown_command')
         self.assertEqual(self.admin.state(command), 'running')
         self.assertEqual(board.update(command, 'complete', claim_id=claim_id, uid=uid).status, 200)
         self.refused(board.post(f'/api/commands/progress/{command}', {'claim_id': claim_id, 'step': 'brewing'}),

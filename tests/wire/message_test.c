@@ -144,6 +144,7 @@ TEST(reports)
                                  .has_claim = true,
                                  .claim_id = some_id(3),
                                  .journal_id = some_id(4),
+                                 .uid = some_id(5),
                                  .reason = "pump_timeout",
                                  .warning = "eject_failed",
                                  .duration_ms = 31234,
@@ -158,6 +159,7 @@ TEST(reports)
     CHECK_EQ(back.status, WIRE_FAILED);
     CHECK(back.has_claim && id128_equal(back.claim_id, report.claim_id));
     CHECK(id128_equal(back.journal_id, report.journal_id));
+    CHECK(id128_equal(back.uid, report.uid));
     CHECK_STR(back.reason, "pump_timeout");
     CHECK_STR(back.warning, "eject_failed");
     CHECK_EQ(back.duration_ms, 31234);
@@ -166,6 +168,16 @@ TEST(reports)
     CHECK_STR(back.number[1].name, "brew_ms");
     CHECK_SLICE(back.sensors, "{\"home\":true}");
     check_prefixes(as_report);
+}
+
+TEST(a_report_without_uid_says_none)
+{
+    struct wire_report report = {.status = WIRE_COMPLETE, .duration_ms = -1};
+    struct wire_report back;
+    CHECK_OK(wire_report_encode(&report, fresh()));
+    CHECK(strstr(storage, "uid") == NULL);
+    CHECK_OK(wire_report_decode(written(), &back, NULL));
+    CHECK(id128_is_zero(back.uid));
 }
 
 TEST(answers)
@@ -298,6 +310,7 @@ TEST(wrong_types_are_faults_with_a_place)
          "\"payload\":{},\"claim_id\":\"\"}",
          "claim_id"},
         {as_report, "{\"status\":\"done\"}", "status"},
+        {as_report, "{\"status\":\"failed\",\"uid\":\"17\"}", "uid"},
         {as_report, "{\"status\":\"failed\",\"meta\":[]}", "meta"},
         {as_report, "{\"status\":\"failed\",\"meta\":{\"error\":5}}", "error"},
         {as_report, "{\"status\":\"failed\",\"meta\":{\"duration_ms\":-1}}", "duration_ms"},

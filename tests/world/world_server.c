@@ -439,6 +439,7 @@ static void on_update(struct call *call, uint64_t command_id, struct str body)
                                     .machine_id = str_from(call->machine_id),
                                     .claim_id = report.claim_id,
                                     .journal_id = report.journal_id,
+                                    .uid = report.uid,
                                     .actor = str_from(call->machine_id)};
         err = queue_claim(queue, &claim, answer_claim, call);
     } else {
@@ -451,6 +452,7 @@ static void on_update(struct call *call, uint64_t command_id, struct str body)
                                    .outcome = outcomes[report.status],
                                    .claim_id = report.claim_id,
                                    .journal_id = report.journal_id,
+                                   .uid = report.uid,
                                    .reason = str_from(report.reason),
                                    .actor = str_from(call->machine_id)};
         err = queue_report(queue, &say, answer_report, call);
