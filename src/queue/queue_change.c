@@ -27,7 +27,7 @@ enum err queue_meta_merge(struct arena *arena, struct str old, struct str add,
     }
     if (json_object_update(base, more) != 0)
         goto done;
-    text = json_dumps(base, JSON_COMPACT);
+    text = json_dumps(base, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (text == NULL)
         goto done;
     size_t len = strlen(text);
