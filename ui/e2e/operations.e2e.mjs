@@ -305,6 +305,25 @@ test("a server that restarts under the page is noticed, quietly, and picked up a
   return finish(page);
 });
 
+test("without the live link the page asks again by itself, and says so", async () => {
+  const page = await signedIn();
+  await page.routeWebSocket("**/ws", (socket) => socket.close());
+  await page.goto(`${URL_BASE}/commands`);
+  await page.getByText("The live link is down").waitFor();
+  const elsewhere = await signedIn();
+  const dialog = await openBrew(elsewhere);
+  await dialog.getByLabel(/Hold for approval/).check();
+  await hold(elsewhere, dialog.getByRole("button", { name: "Hold to order" }));
+  await elsewhere.waitForURL("**/commands/*");
+  const id = idFromUrl(elsewhere);
+  await page.locator(`a[href="/commands/${id}"]`).waitFor({ timeout: 15_000 });
+  await elsewhere.getByRole("button", { name: "Cancel" }).click();
+  await elsewhere.getByRole("dialog").getByRole("button", { name: "Cancel", exact: true }).click();
+  await page.locator(`a[href="/commands/${id}"]`).getByText("Cancelled").waitFor({ timeout: 15_000 });
+  await finish(elsewhere);
+  await finish(page);
+});
+
 async function pagesToCheck(page) {
   const some = async (state) => (await get(page, `/api/commands?state=${state}&limit=1`)).items[0]?.command_id;
   const commands = [];

@@ -35,7 +35,11 @@ export function ErrorState({ what, error, onRetry }: { what: string; error: unkn
     <div role="alert" className="flex flex-col items-start gap-2 rounded-l border border-dashed border-fault p-5">
       <h2 className="font-semibold text-fault">{t.problem.loading(what)}</h2>
       <p className="max-w-[60ch]">
-        {problem.status === 403 ? `${t.problem.forbidden}. ${problem.detail}` : problem.detail}
+        {problem.offline
+          ? t.problem.offlineRead
+          : problem.status === 403
+            ? `${t.problem.forbidden}. ${problem.detail}`
+            : problem.detail}
       </p>
       {problem.requestId && <p className="text-note text-espresso-soft">{t.common.request(problem.requestId)}</p>}
       {onRetry && (

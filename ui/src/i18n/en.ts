@@ -160,6 +160,7 @@ export const en = {
   problem: {
     offline: "No answer",
     offlineDetail: "The server did not answer. It may or may not have heard the request.",
+    offlineRead: "The server did not answer.",
     unexpected: "Unexpected answer",
     unexpectedDetail: (status: number) => `The server answered ${status}.`,
     pageFault: "This page could not do that",

@@ -1,18 +1,27 @@
 import { useSyncExternalStore } from "react";
 import { Live, type LinkState } from "./live";
-import { applyEvent, queryClient, setPolling } from "./queries";
+import { applyEvent, askAgain, queryClient } from "./queries";
 
 /** The page's one live connection. It starts when someone is signed in and ends when they leave. */
 let live: Live | undefined;
 let state: LinkState = "connecting";
 let wasLost = false;
+let polling: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
+
+const POLL_MS = 4_000;
+
+function stopPolling(): void {
+  clearInterval(polling);
+  polling = undefined;
+}
 
 function setState(next: LinkState): void {
   if (next === "live" && wasLost) wasLost = false;
   if (next === "lost") wasLost = true;
   state = next;
-  setPolling(next !== "live");
+  if (next === "live") stopPolling();
+  else if (next === "lost") polling ??= setInterval(() => askAgain(queryClient), POLL_MS);
   listeners.forEach((listener) => listener());
 }
 
@@ -20,7 +29,7 @@ export function startLink(): () => void {
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
   live = new Live(url, {
     onEvent: (event) => applyEvent(queryClient, event),
-    onGap: () => void queryClient.invalidateQueries(),
+    onGap: () => askAgain(queryClient),
     onState: setState,
   });
   const hurry = () => {
@@ -33,6 +42,8 @@ export function startLink(): () => void {
     document.removeEventListener("visibilitychange", hurry);
     live?.close();
     live = undefined;
+    wasLost = false;
+    stopPolling();
     setState("connecting");
   };
 }

@@ -21,7 +21,7 @@ import type {
 export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
-      staleTime: 30_000, // events keep it fresh; see `polling`
+      staleTime: 30_000, // events keep it fresh, or link.ts asks again while there are none
       retry: (failures, error) => failures < 2 && error instanceof Problem && (error.offline || error.status >= 500),
       retryDelay: (attempt) => 400 * 2 ** attempt,
       // A browser's idea of "online" says nothing about a server on the same machine.
@@ -31,14 +31,22 @@ export const queryClient = new QueryClient({
   },
 });
 
-let pollMs: number | false = false;
+/** What events would keep fresh. Everything else changes rarely, or only by our own hand. */
+const LIVE_KEYS = new Set<unknown>([
+  "machines",
+  "machine",
+  "commands",
+  "command",
+  "command-history",
+  "command-curve",
+  "alerts",
+  "audit",
+]);
 
-/** While the event link is down the page asks again every few seconds. */
-export function setPolling(on: boolean): void {
-  pollMs = on ? 4_000 : false;
+/** Asks again for what is on the screen: events were missed, or there is no link to bring them. */
+export function askAgain(client: QueryClient): void {
+  void client.invalidateQueries({ predicate: (query) => LIVE_KEYS.has(query.queryKey[0]) });
 }
-
-const polling = { refetchInterval: () => pollMs };
 
 export const sessionQuery = queryOptions({
   queryKey: ["session"],
@@ -59,14 +67,12 @@ export const kindsQuery = queryOptions({
 export const machinesQuery = queryOptions({
   queryKey: ["machines"],
   queryFn: async ({ signal }) => (await call<Page<Machine>>("GET", "/api/machines?limit=200", { signal })).items,
-  ...polling,
 });
 
 export const machineQuery = (id: string) =>
   queryOptions({
     queryKey: ["machine", id],
     queryFn: ({ signal }) => call<Machine>("GET", `/api/machines/${encodeURIComponent(id)}`, { signal }),
-    ...polling,
   });
 
 export const tokensQuery = (id: string) =>
@@ -90,14 +96,12 @@ export const commandsQuery = (filter: CommandFilter, limit = 50) =>
       call<Page<Command>>("GET", `/api/commands${query({ ...filter, limit, cursor: pageParam })}`, { signal }),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next ?? undefined,
-    ...polling,
   });
 
 export const commandQuery = (id: number) =>
   queryOptions({
     queryKey: ["command", id],
     queryFn: ({ signal }) => call<Command>("GET", `/api/commands/${id}`, { signal }),
-    ...polling,
   });
 
 export const historyQuery = (id: number) =>
@@ -105,7 +109,6 @@ export const historyQuery = (id: number) =>
     queryKey: ["command-history", id],
     queryFn: async ({ signal }) =>
       (await call<Page<HistoryEntry>>("GET", `/api/commands/${id}/history`, { signal })).items,
-    ...polling,
   });
 
 /** Rows go to the curve store; the query only says whether they are there. */
@@ -117,7 +120,6 @@ export const curveQuery = (id: number) =>
       mergeCurve(id, curve);
       return curve.samples.length;
     },
-    ...polling,
   });
 
 export const alertsQuery = (state: "open" | "all") =>
@@ -125,7 +127,6 @@ export const alertsQuery = (state: "open" | "all") =>
     queryKey: ["alerts", state],
     queryFn: async ({ signal }) =>
       (await call<Page<Alert>>("GET", `/api/alerts?state=${state}&limit=200`, { signal })).items,
-    ...polling,
   });
 
 export const auditQuery = infiniteQueryOptions({
@@ -134,7 +135,6 @@ export const auditQuery = infiniteQueryOptions({
     call<Page<AuditEntry>>("GET", `/api/audit${query({ limit: 100, cursor: pageParam })}`, { signal }),
   initialPageParam: undefined as string | undefined,
   getNextPageParam: (last) => last.next ?? undefined,
-  ...polling,
 });
 
 export const verifyQuery = queryOptions({

@@ -61,7 +61,7 @@ export function FloorPage() {
             </div>
           </section>
         )}
-        <Latest />
+        {all.length > 0 && <Latest />}
       </div>
       {adding && <AddMachineDialog onClose={() => setAdding(false)} />}
     </div>
