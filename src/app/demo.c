@@ -1,6 +1,7 @@
 #include "app/demo.h"
 #include "app/child.h"
 
+#include <unistd.h>
 #include <string.h>
 
 /* One machine of each kind. */
@@ -50,6 +51,10 @@ static void link_made(void *cookie, enum err err, const char *code)
     }
     (void)snprintf(link, sizeof(link), "%s/signin#code=%s", demo->url, code);
     log_line(LOG_WARN, "sign_in_once", "link", "%s", link, NULL);
+    if (isatty(
+            STDERR_FILENO)) /* for who typed `make run`: a sentence between the lines of the log */
+        (void)fprintf(stderr, "\n    The cafe is open. Sign in once, within the hour:\n    %s\n\n",
+                      link);
 }
 
 static void account_made(void *cookie, enum err err, const struct access_account *account)
