@@ -177,7 +177,7 @@ void device_on_claim(struct device *device, uint32_t status, struct str body)
     } else if (status == 401 || status == 403) {
         device->stats.claims_refused++;
         device_unwelcome(device);
-    } else if (status >= 400 && status < 500 && status != 408 && status != 425 && status != 429) {
+    } else if (device_refused(status, body)) {
         device->stats.claims_refused++;
         give_up(device, false);
     } else {

@@ -20,6 +20,12 @@ void device_back_off(struct device *device);
  * failure is taken care of. */
 bool device_send(struct device *device, enum device_channel channel, enum device_method method,
                  struct str body, uint32_t timeout_ms);
+/* The code of a problem document; "" when the body is none.  A refusal without one was not said by
+ * the server: somebody on the way answered. */
+struct wire_problem device_problem(struct str body);
+bool device_problem_is(struct str body, const char *code);
+/* The server itself refused, and asking again will not help. */
+bool device_refused(uint32_t status, struct str body);
 /* The writer of a channel's path, emptied. */
 struct text device_path(struct device *device, enum device_channel channel);
 

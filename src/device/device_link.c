@@ -53,6 +53,30 @@ bool device_send(struct device *device, enum device_channel channel, enum device
     return false;
 }
 
+/* ---- refusals ---- */
+
+struct wire_problem device_problem(struct str body)
+{
+    struct wire_problem problem;
+    if (wire_problem_decode(body, &problem, NULL) != ERR_OK)
+        problem.code[0] = '\0';
+    return problem;
+}
+
+bool device_problem_is(struct str body, const char *code)
+{
+    struct wire_problem problem = device_problem(body);
+    return str_equal(str_from(problem.code), str_from(code));
+}
+
+bool device_refused(uint32_t status, struct str body)
+{
+    bool passes = status == 401 || status == 403 || status == 408 || status == 425 || status == 429;
+    return status >= 400 && status < 500 && !passes && device_problem(body).code[0] != '\0';
+}
+
+/* ---- answers ---- */
+
 static bool take(struct device *device, uint64_t exchange_id, enum device_channel *ret_channel)
 {
     for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++) {

@@ -124,21 +124,23 @@ void device_send_report(struct device *device)
 
 /* ---- heard ---- */
 
-static bool is_final(uint32_t status, struct str body)
+/* Only the server's own word ends a report: a page that a proxy or a portal put in its place is
+ * silence. */
+static bool is_final(const struct device *device, uint32_t status, struct str body)
 {
-    struct wire_problem problem;
+    struct wire_answer answer;
     if (status >= 200 && status < 300)
-        return true;
+        return wire_answer_decode(body, &answer, NULL) == ERR_OK &&
+               answer.command_id == device->outcome.command_id;
     if (status == 403) /* the command is another machine's now: nothing we say about it counts */
-        return wire_problem_decode(body, &problem, NULL) == ERR_OK &&
-               str_equal(str_from(problem.code), STR("foreign_command"));
-    return status >= 400 && status < 500 && status != 401 && status != 408 && status != 425 &&
-           status != 429;
+        return device_problem_is(body, "foreign_command");
+    return device_refused(status, body);
 }
 
 void device_on_report(struct device *device, uint32_t status, struct str body)
 {
-    if (!is_final(status, body)) {
+    if (!is_final(device, status, body)) {
+        device->stats.bad_answers += status >= 200 && status < 300;
         if (status == 401 || status == 403)
             device_unwelcome(device);
         else

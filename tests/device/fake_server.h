@@ -225,6 +225,9 @@ static inline void fake_handle(struct fake *fake, struct fake_exchange *exchange
     } else if (fake_begins(path, "/api/commands/check/m1")) {
         CHECK_EQ(exchange->method, DEVICE_GET);
         exchange->status = fake_on_check(fake, exchange, &answer);
+    } else if (fake->page_status != 0 && fake_begins(path, "/api/commands/update/")) {
+        text_add(&answer, str_from(fake->page));
+        exchange->status = fake->page_status;
     } else if (fake_begins(path, "/api/commands/update/")) {
         exchange->status =
             fake_on_update(fake, exchange, fake_number_at(path, "/api/commands/update/"), &answer);

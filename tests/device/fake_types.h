@@ -121,6 +121,9 @@ struct fake {
     bool other_board;     /* a clone with the same credentials claims what we are offered first */
     bool metal_elsewhere; /* a twin acts, not fake_kind: starts and endings are not counted here */
     const char *command_name, *payload; /* of every offer */
+    uint32_t
+        page_status;  /* 0: claims and reports arrive; otherwise somebody on the way answers so */
+    const char *page; /* ... with this */
     bool answers_reduced; /* a repeated claim is told what is left, not what there was */
     uint32_t hellos, checks, claims, reports, progresses, machine_progresses, samples;
     uint32_t conflicts;

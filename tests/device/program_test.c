@@ -486,6 +486,63 @@ TEST(a_server_in_trouble_has_not_heard)
     CHECK_EQ(command->state, FAKE_COMPLETE);
 }
 
+static const struct {
+    uint32_t status;
+    const char *page;
+} pages[] = {
+    {200, "<html>Welcome to our network</html>"},
+    {200, ""},
+    {200, "{}"},
+    {200, "{\"status\":\"updated\"}"},
+    {200, "{\"status\":\"updated\",\"command_id\":2}"},
+    {204, ""},
+    {404, "<html>nginx</html>"},
+    {404, ""},
+    {409, "{}"},
+    {409, "{\"code\":\"\"}"},
+    {413, "too large"},
+    {302, "moved"},
+};
+
+TEST(a_page_of_somebody_else_ends_no_report)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(pages); i++) {
+        fake_init(&fake, 50 + i);
+        struct fake_command *command = fake_order(&fake);
+        fake_boot(&fake);
+        while (!fake.acting)
+            fake_turn(&fake);
+        fake.page_status = pages[i].status;
+        fake.page = pages[i].page;
+        fake_run(&fake, 15000);
+        NOTE("%u %s", pages[i].status, pages[i].page);
+        CHECK_EQ(command->endings, 1);
+        CHECK_EQ(fake.device.phase, DEVICE_REPORT);
+        CHECK_EQ(journal_find(&fake.device.journal, command->uid)->state, JOURNAL_DONE);
+        fake.page_status = 0;
+        CHECK(fake_settle(&fake, 20000));
+        CHECK_EQ(command->state, FAKE_COMPLETE);
+    }
+}
+
+TEST(a_page_of_somebody_else_refuses_no_claim)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(pages); i++) {
+        fake_init(&fake, 70 + i);
+        struct fake_command *command = fake_order(&fake);
+        fake.page_status = pages[i].status;
+        fake.page = pages[i].page;
+        fake_boot(&fake);
+        fake_run(&fake, 3000);
+        NOTE("%u %s", pages[i].status, pages[i].page);
+        CHECK_EQ(fake.device.phase, DEVICE_CLAIM);
+        CHECK_EQ(fake.device.stats.claims_refused, 0);
+        fake.page_status = 0;
+        CHECK(fake_settle(&fake, 20000));
+        CHECK_EQ(command->state, FAKE_COMPLETE);
+    }
+}
+
 TEST(already_settled_is_an_answer)
 {
     fake_init(&fake, 22);
