@@ -174,9 +174,18 @@ int64_t device_progress_wait(const struct device *device, int64_t now)
 
 /* ---- answers ---- */
 
-void device_on_progress(struct device *device, uint32_t status, struct str body)
+/* Settled behind our back (another board said hello, staff looked at the machine): whoever did that
+ * takes it for over, so it had better be. */
+static bool asks_to_stop(uint32_t status, struct str body)
 {
     struct wire_answer answer;
+    if (status == 409)
+        return device_problem_is(body, "already_settled");
+    return status == 200 && wire_answer_decode(body, &answer, NULL) == ERR_OK && answer.stop;
+}
+
+void device_on_progress(struct device *device, uint32_t status, struct str body)
+{
     const struct device_kind *kind = device->options.kind;
     uint64_t about = device->progress_command_id;
     if (status >= 500 || status == 429) {
@@ -184,9 +193,8 @@ void device_on_progress(struct device *device, uint32_t status, struct str body)
         return;
     }
     /* The answer may be about the command before this one. */
-    if (status != 200 || about == 0 || !device->acting || about != device->command_id)
-        return;
-    if (wire_answer_decode(body, &answer, NULL) != ERR_OK || !answer.stop || device->stop_told)
+    if (about == 0 || !device->acting || about != device->command_id || device->stop_told ||
+        !asks_to_stop(status, body))
         return;
     device->stop_told = true;
     if (kind->stop != NULL)

@@ -195,6 +195,8 @@ static inline uint32_t fake_on_progress(struct fake *fake, const struct fake_exc
                                   ARRAY_COUNT(storage), &progress, NULL));
     CHECK(command_id > 0 && command_id <= fake->command_count);
     const struct fake_command *command = &fake->command[command_id - 1];
+    if (command->state == FAKE_COMPLETE || command->state == FAKE_FAILED)
+        return fake_problem(fake, 409, "already_settled", answer);
     if (command->state != FAKE_RUNNING || !id128_equal(command->claim_id, progress.claim_id))
         return fake_problem(fake, 409, "claim_mismatch", answer);
     fake->samples += progress.sample_count;

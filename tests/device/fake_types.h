@@ -115,7 +115,8 @@ struct fake {
     uint32_t command_count;
     int64_t start_within_ms;
     uint32_t max_duration_s;
-    bool waiting; /* staff have not let it in */
+    bool settled_elsewhere; /* staff may settle what still runs: it is over within a moment */
+    bool waiting;           /* staff have not let it in */
     bool unauthorised;
     bool not_allowed;     /* offers come with execute_allowed false */
     bool other_board;     /* a clone with the same credentials claims what we are offered first */

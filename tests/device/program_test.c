@@ -169,6 +169,27 @@ TEST(a_stop_is_honoured_with_what_was_measured)
     CHECK_STR(command->reason, "stopped");
 }
 
+TEST(what_was_settled_meanwhile_is_not_carried_on_with)
+{
+    fake_init(&fake, 44);
+    fake.act_ms = 40000;
+    fake.settled_elsewhere = true;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    while (!fake.acting)
+        fake_turn(&fake);
+    fake_run(&fake, 3000);
+    command->state = FAKE_UNKNOWN; /* another board with our credentials said hello */
+    fake_run(&fake, 3000);
+    CHECK(fake.acting); /* nobody has decided anything yet */
+    command->state = FAKE_FAILED;
+    fake_run(&fake, 3000);
+    CHECK(!fake.acting);
+    CHECK_EQ(fake.cuts, 0); /* it came to its own end */
+    CHECK_EQ(fake.device.phase, DEVICE_POLL);
+    CHECK_EQ(journal_find(&fake.device.journal, command->uid)->state, JOURNAL_HEARD);
+}
+
 TEST(a_stop_before_the_grant_means_it_never_begins)
 {
     fake_init(&fake, 10);

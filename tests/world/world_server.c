@@ -463,6 +463,15 @@ static void on_update(struct call *call, uint64_t command_id, struct str body)
         server_plan_step(call->world);
 }
 
+/* Not running now: say whether it is over. */
+static void answer_not_running(void *cookie, enum err err, enum queue_verdict verdict,
+                               const struct queue_command *command)
+{
+    if (verdict == QUEUE_DONE && command != NULL)
+        verdict = queue_state_final(command->state) ? QUEUE_SETTLED : QUEUE_WRONG_STATE;
+    refuse(cookie, err, verdict);
+}
+
 static void on_progress(struct call *call, uint64_t command_id, struct str body)
 {
     static int32_t storage[WIRE_SAMPLES_MAX * (1 + WIRE_COLUMNS_MAX)];
@@ -476,6 +485,13 @@ static void on_progress(struct call *call, uint64_t command_id, struct str body)
     enum queue_verdict verdict =
         queue_progress(call->world->server.queue, command_id, str_from(call->machine_id),
                        progress.claim_id, &note.stop);
+    if (verdict == QUEUE_WRONG_STATE) {
+        if (queue_show(call->world->server.queue, command_id, answer_not_running, call) != ERR_OK)
+            problem(call, 503, "full");
+        else
+            server_plan_step(call->world);
+        return;
+    }
     if (verdict != QUEUE_DONE) {
         refuse(call, ERR_OK, verdict);
         return;
