@@ -1,0 +1,160 @@
+"""The other subcommands: machine add, account add, audit verify, backup, restore, and the demo cafe."""
+import json
+import subprocess
+
+import harness
+from harness import ADMIN_TOKEN, Board, binary, until
+
+
+class Cli(harness.Case):
+    def run_cli(self, *args, server=None, stdin='', status=0):
+        """Run it; its stdout.  It must end with `status`."""
+        env = {'AUTOMAT_ADMIN_TOKEN': ADMIN_TOKEN, 'PATH': '/usr/bin:/bin'}
+        if server:
+            args += ('--server', f'http://127.0.0.1:{server.port}')
+        done = subprocess.run([binary(), *args], input=stdin, capture_output=True, text=True, env=env, check=False,
+                              cwd=self.folder, timeout=120)
+        self.assertEqual(done.returncode, status, done)
+        for sign in ('Sanitizer', 'runtime error'):
+            self.assertNotIn(sign, done.stderr)
+        self.stderr = done.stderr
+        return done.stdout
+
+
+class Remote(Cli):
+    def test_machine_add_prints_a_token_that_works(self):
+        server = self.server()
+        token = self.run_cli('machine', 'add', 'espresso-7', '--kind', 'espresso', '--name', 'Seven', server=server)
+        self.assertEqual(token.count('\n'), 1)
+        self.assertEqual(Board(server.port, 'espresso-7', token.strip()).check().status, 204)
+        self.assertEqual(server.admin().machine('espresso-7')['name'], 'Seven')
+        self.assertEqual(self.run_cli('machine', 'add', 'espresso-7', '--kind', 'espresso', server=server, status=1), '')
+        self.run_cli('machine', 'add', 'x', '--kind', 'toaster', server=server, status=1)
+
+    def test_account_add_reads_the_password_from_stdin(self):
+        server = self.server()
+        password = 'nine plain words and then some'
+        self.run_cli('account', 'add', 'alice', '--role', 'staff', server=server, stdin=password + '\n')
+        reply = server.client().post('/api/session', {'name': 'alice', 'password': password})
+        self.assertEqual((reply.status, reply.json['account']['role']), (200, 'staff'))
+        self.run_cli('account', 'add', 'bob', '--role', 'staff', server=server, stdin='short\n', status=1)
+        self.run_cli('account', 'add', 'bob', '--role', 'king', server=server, stdin=password + '\n', status=1)
+
+    def test_without_a_server(self):
+        self.run_cli('machine', 'add', 'x', '--server', 'http://127.0.0.1:1', status=1)
+
+    def test_words_that_are_none(self):
+        for args in ((), ('brew',), ('machine',), ('machine', 'remove', 'x'), ('backup',), ('restore',),
+                     ('audit', 'sing'), ('demo',), ('serve', '--no-such-flag'), ('twin', 'stray')):
+            with self.subTest(args):
+                self.run_cli(*args, status=2)
+        self.assertIn('automat', self.run_cli('--version'))
+        self.assertIn('serve', self.run_cli('--help'))
+
+
+class Copies(Cli):
+    def test_audit_verify(self):
+        server = self.server()
+        server.board()
+        self.assertRegex(self.run_cli('audit', 'verify', server=server), r'^intact: \d+ entries\n$')
+        server.stop()
+        self.assertRegex(self.run_cli('audit', 'verify', '--data', str(self.data())), r'^intact: \d+ entries\n$')
+
+    def test_what_was_pending_in_a_backup_does_not_simply_go_on(self):
+        server = self.server()
+        admin, board = server.admin(), server.board()
+        board.hello()
+        running, waiting = admin.order('m-1'), admin.order('m-1')
+        done = admin.create('m-1', key='done').json['command_id']
+        claim_id = board.run(running)
+        copy = str(self.folder / 'copy.db')
+        self.run_cli('backup', '--data', str(self.data()), '--to', copy)       # while the server runs
+        self.run_cli('backup', '--data', str(self.data()), '--to', copy, status=1)
+        board.update(running, 'complete', claim_id=claim_id)                    # the copy knows nothing of this
+        board.update(waiting, 'complete', claim_id=board.run(waiting))
+        self.run_cli('restore', '--from', copy, '--data', str(self.data()), status=1)   # not over a database
+        server.stop()
+        said = self.run_cli('restore', '--from', copy, '--data', str(self.data('again')))
+        self.assertIn('2 commands are held, 1 are unknown', said)
+        server = self.server(data='again')
+        admin = server.admin()
+        self.assertEqual([admin.state(number) for number in (running, waiting, done)], ['unknown', 'held', 'held'])
+        again = Board(server.port, 'm-1', None, headers=board.headers)
+        again.journal_id = board.journal_id
+        self.assertEqual(again.check().status, 204)
+        self.assertEqual(admin.create('m-1', key='done').json['command_id'], done)   # its key is in the copy, too
+        self.assertEqual(again.update(running, 'complete', claim_id=claim_id).status, 200)
+        self.assertTrue(admin.get('/api/audit/verify').json['intact'])
+
+    def test_restoring_what_is_no_copy(self):
+        (self.folder / 'text').write_text('no database')
+        self.run_cli('restore', '--from', str(self.folder / 'text'), '--data', str(self.data('x')), status=1)
+        self.run_cli('restore', '--from', str(self.folder / 'nothing'), '--data', str(self.data('x')), status=1)
+        self.server(data='x').stop()                     # what was left behind is not in the way
+
+
+class Demo(Cli):
+    def links(self, server):
+        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith('{')]
+        return [line['link'] for line in lines if 'link' in line]
+
+    def test_the_demo_cafe_brews_and_can_be_removed(self):
+        server = self.server('--demo', '--demo-speed', '20')
+        admin = server.admin()
+        until(lambda: [one for one in admin.pages('/api/machines') if one['online']], seconds=60, what='the twin')
+        machine = admin.pages('/api/machines')[0]
+        self.assertTrue(machine['demo'])
+        command = admin.order(machine['machine_id'])
+        until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
+        self.assertEqual(admin.state(command), 'complete')
+        server.stop()                                    # and its twin with it
+        self.run_cli('demo', 'remove', '--data', str(self.data()))
+        admin = self.server().admin()
+        left = [one for one in admin.pages('/api/machines') if one['admission'] == 'admitted']
+        self.assertEqual(left, [])
+        self.assertEqual(admin.state(command), 'complete')               # what happened stays on record
+        self.assertTrue(admin.get('/api/audit/verify').json['intact'])
+
+    def test_the_sign_in_link_works_once(self):
+        server = self.server('--demo')
+        link = until(lambda: self.links(server), what='the link')[0]
+        code = link.split('#code=')[1]
+        client = server.client()
+        reply = client.post('/api/session/link', {'code': code})
+        self.assertEqual(reply.status, 200)
+        client.headers['Cookie'] = reply.cookies[0].split(';')[0]
+        self.assertEqual(client.get('/api/session').json['role'], 'admin')
+        self.refused(server.client().post('/api/session/link', {'code': code}), 401, 'bad_credentials')
+
+    def test_a_second_start_keeps_the_cafe(self):
+        server = self.server('--demo', '--demo-speed', '20')
+        until(lambda: server.admin().pages('/api/machines'), what='the machine')
+        server.stop()
+        server = self.server('--demo', '--demo-speed', '20')
+        admin = server.admin()
+        until(lambda: [one for one in admin.pages('/api/machines') if one['online']], seconds=60, what='the twin')
+        self.assertEqual(len(admin.pages('/api/machines')), 1)
+        until(lambda: self.links(server), what='the link')
+        self.assertEqual(len(admin.get('/api/accounts').json['items']), 1)
+
+    def test_a_stop_right_after_the_start(self):
+        for _ in range(5):
+            self.server('--demo').stop()
+
+    def test_a_killed_server_takes_its_twins_along(self):
+        server = self.server('--demo', '--demo-speed', '20')
+        admin = server.admin()
+        until(lambda: [one for one in admin.pages('/api/machines') if one['online']], seconds=60, what='the twin')
+        port = server.port
+        server.kill()
+        # The twin of the killed server must not go on beside the one that the next start makes.
+        server = self.server('--demo', '--demo-speed', '20', '--listen', f'127.0.0.1:{port}')
+        admin = server.admin()
+        until(lambda: [one for one in admin.pages('/api/machines') if one['online']], seconds=60, what='the twin')
+        command = admin.order('espresso-1')
+        until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
+        self.assertEqual(admin.state(command), 'complete')
+
+
+if __name__ == '__main__':
+    harness.main()
