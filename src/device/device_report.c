@@ -137,8 +137,36 @@ static bool is_final(const struct device *device, uint32_t status, struct str bo
     return device_refused(status, body);
 }
 
+/* A command that became unknown takes no cancellation any more: that nobody can say what became of
+ * it is over, and what was measured must not be lost with the word. */
+static bool too_late_to_cancel(const struct device *device, uint32_t status, struct str body)
+{
+    return status == 409 && device->outcome.status == WIRE_CANCELLED && device->outcome.claimed &&
+           device_problem_is(body, "wrong_transition");
+}
+
+static void report_as_failed(struct device *device)
+{
+    struct device_outcome *outcome = &device->outcome;
+    const struct journal_entry *known =
+        outcome->journalled ? journal_find(&device->journal, outcome->uid) : NULL;
+    outcome->status = WIRE_FAILED;
+    if (known != NULL && known->state == JOURNAL_DONE) {
+        struct journal_entry entry = *known;
+        entry.outcome = WIRE_FAILED;
+        if (journal_put(&device->journal, &entry) != ERR_OK)
+            device->stats.journal_errors++; /* after a boot it is found out once more */
+    }
+    device->failures = 0;
+    device_pause(device, device->options.backoff_ms);
+}
+
 void device_on_report(struct device *device, uint32_t status, struct str body)
 {
+    if (too_late_to_cancel(device, status, body)) {
+        report_as_failed(device);
+        return;
+    }
     if (!is_final(device, status, body)) {
         device->stats.bad_answers += status >= 200 && status < 300;
         if (status == 401 || status == 403)

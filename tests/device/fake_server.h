@@ -135,6 +135,8 @@ static inline uint32_t fake_on_report(struct fake *fake, struct fake_command *co
             return fake_problem(fake, 409, "wrong_journal", answer);
         CHECK_EQ(command->starts, 0); /* nobody may say "never started" of what was */
     }
+    if (command->state == FAKE_UNKNOWN && report->status == WIRE_CANCELLED)
+        return fake_problem(fake, 409, "wrong_transition", answer);
     switch (report->status) {
     case WIRE_COMPLETE:
         CHECK(command->endings == 1 ||

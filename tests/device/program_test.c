@@ -169,6 +169,42 @@ TEST(a_stop_is_honoured_with_what_was_measured)
     CHECK_STR(command->reason, "stopped");
 }
 
+/* Stopped, and unknown before that could be said; `off`: power goes after the refusal. */
+static void late_cancelled(bool off)
+{
+    fake_init(&fake, 45);
+    fake.act_ms = 20000;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    while (!fake.acting)
+        fake_turn(&fake);
+    fake_run(&fake, 3000);
+    command->stop = true;
+    while (fake.acting)
+        fake_turn(&fake);
+    command->state = FAKE_UNKNOWN;
+    while (fake.reports == 0)
+        fake_turn(&fake);
+    CHECK_EQ(command->state, FAKE_UNKNOWN);
+    fake_run(&fake, 50);
+    CHECK_EQ(journal_find(&fake.device.journal, command->uid)->outcome, WIRE_FAILED);
+    if (off)
+        fake_power_off(&fake);
+    fake_run(&fake, 10000);
+    CHECK_EQ(command->state, FAKE_FAILED);
+    CHECK_STR(command->reason, "stopped");
+    CHECK(command->volume_milli > 2000 && command->volume_milli < 8000);
+    CHECK_EQ(fake.reports, 2);
+    CHECK_EQ(journal_find(&fake.device.journal, command->uid)->state, JOURNAL_HEARD);
+    CHECK_EQ(fake.device.phase, DEVICE_POLL);
+}
+
+TEST(a_stop_too_late_to_cancel_is_a_failure_with_its_figures)
+{
+    late_cancelled(false);
+    late_cancelled(true);
+}
+
 TEST(what_was_settled_meanwhile_is_not_carried_on_with)
 {
     fake_init(&fake, 44);
