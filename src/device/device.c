@@ -58,7 +58,7 @@ static enum err take_options(struct device *device, const struct device_options 
     *own = *options;
     preset(&own->poll_ms, 5000);
     preset(&own->timeout_ms, 10000);
-    preset(&own->claim_retry_ms, 20000);
+    preset(&own->claim_retry_ms, 14000);
     preset(&own->backoff_ms, 500);
     preset(&own->backoff_ms_max, 60000);
     preset(&own->machine_ms, 5000);

@@ -126,9 +126,10 @@ struct device_options {
     void *kind_context;
     uint32_t poll_ms;    /* between checks (5,000), with a quarter of jitter either way */
     uint32_t wait_s;     /* long-poll: check?wait=; 0: plain polling */
-    uint32_t timeout_ms; /* of an exchange (10,000); a long-poll's is this and wait_s */
+    uint32_t timeout_ms; /* of an exchange (10,000); a long-poll's is this and wait_s, a claim's at
+                            most 4,000 */
     uint32_t
-        claim_retry_ms;  /* how long a claim may be asked again, from its first sending (20,000) */
+        claim_retry_ms;  /* how long a claim may be asked again, from its first sending (14,000) */
     uint32_t backoff_ms; /* first pause after a failed exchange (500), doubled each time ... */
     uint32_t backoff_ms_max; /* ... up to this (60,000) */
     uint32_t machine_ms;     /* machine progress at least so often (5,000) */

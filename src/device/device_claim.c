@@ -1,6 +1,10 @@
 /* Claim, then act (queue rules 3, 4 and 6). */
 #include "device/device_int.h"
 
+/* A grant is good for seconds: an answer that got lost must be noticed, and asked for again, while
+ * it still is. */
+#define CLAIM_TIMEOUT_MS_MAX 4000u
+
 /* An offer passed its pre-flight.  Every attempt to start has a claim id of its own. */
 void device_claim_begin(struct device *device, const struct wire_offer *offer)
 {
@@ -65,8 +69,11 @@ void device_send_claim(struct device *device)
     device->stats.claims++;
     struct text path = device_path(device, DEVICE_CONTROL);
     wire_path_update(&path, device->command_id);
+    uint32_t timeout_ms = device->options.timeout_ms < CLAIM_TIMEOUT_MS_MAX
+                              ? device->options.timeout_ms
+                              : CLAIM_TIMEOUT_MS_MAX;
     (void)device_send(device, DEVICE_CONTROL, DEVICE_POST, (struct str){body.at, body.len},
-                      device->options.timeout_ms);
+                      timeout_ms);
 }
 
 /* ---- granted ---- */

@@ -166,6 +166,7 @@ static inline void fake_init(struct fake *fake, uint64_t seed)
     fake->act_ms = 3000;
     fake->speed = 1;
     fake->latency_ms = 10;
+    fake->timeout_ms = 2000;
     fake->start_within_ms = 30000;
     fake->max_duration_s = 60;
     memset(fake->flash.bytes, 0xff, sizeof(fake->flash.bytes));
@@ -178,7 +179,7 @@ static inline struct device_options fake_options(struct fake *fake)
         .kind = &fake_kind,
         .kind_context = fake,
         .poll_ms = 1000,
-        .timeout_ms = 2000,
+        .timeout_ms = fake->timeout_ms,
         .backoff_ms_max = 8000,
         .wait_s = fake->wait_s,
         .clock_speed = fake->speed,

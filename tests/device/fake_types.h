@@ -109,6 +109,7 @@ struct fake {
     uint64_t crash_at; /* power goes when this one is sent; 0: never */
     bool crash_unsent; /* just before, instead of just after */
     int64_t latency_ms;
+    uint32_t timeout_ms; /* the program's option */
 
     /* the server */
     struct fake_command command[FAKE_COMMANDS_MAX];

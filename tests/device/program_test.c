@@ -351,6 +351,26 @@ TEST(a_lost_claim_answer_is_asked_for_again)
     lost_claim(true);
 }
 
+static enum fake_fault two_claims_lost(struct fake *world, const struct device_exchange *exchange)
+{
+    (void)exchange;
+    return world->device.phase == DEVICE_CLAIM && world->claims < 2 ? FAULT_ANSWER_LOST
+                                                                    : FAULT_NONE;
+}
+
+TEST(a_lost_claim_answer_is_noticed_while_the_grant_is_good)
+{
+    fake_init(&fake, 46);
+    fake.plan = two_claims_lost;
+    fake.timeout_ms = 10000; /* of everything else */
+    fake.start_within_ms = 15000;
+    struct fake_command *command = fake_order(&fake);
+    fake_boot(&fake);
+    CHECK(fake_settle(&fake, 40000));
+    CHECK_EQ(command->state, FAKE_COMPLETE);
+    CHECK_EQ(fake.claims, 3);
+}
+
 static enum fake_fault claims_lost(struct fake *world, const struct device_exchange *exchange)
 {
     (void)exchange;
