@@ -28,7 +28,7 @@ export function MachineCard({ machine }: { machine: Machine }) {
     >
       <Link
         href={`/operations/machines/${encodeURIComponent(machine.machine_id)}`}
-        className="group block self-end sm:px-4"
+        className="group block self-end sm:self-stretch sm:px-4"
         tabIndex={-1}
         aria-hidden="true"
       >
