@@ -243,6 +243,8 @@ static void begin(struct world *world)
             if (board->flash == NULL)
                 abort();
             board_wipe(world, board);
+            if (rng_chance(&world->rng, 0.6))
+                board_age(world, board);
             board_power_on(world, board);
         }
     }

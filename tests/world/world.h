@@ -56,7 +56,8 @@ struct toy { /* the simplest machine: it takes a while, and may fail */
     struct id128 uid;
     bool acting, stopping, over;
     bool slow; /* takes longer than it may */
-    int64_t end_ms;
+    int64_t begin_ms, end_ms;
+    int64_t measured_milli; /* grows while it acts */
     const char *reason;
 };
 
@@ -128,7 +129,7 @@ struct world {
 
     /* what the seed was made of, for the report */
     uint32_t starts, crashes, reboots, wipes, jumps, lost, commits_failed, unknowns, completes,
-        expired, late_grants;
+        expired, late_grants, compactions, flash_errors;
 };
 
 /* Run one seed to its end.  True: no rule was broken.  The world is finished either way; `world`
@@ -159,6 +160,8 @@ extern const struct queue_kind world_kind;
 void board_power_on(struct world *world, struct board *board);
 void board_power_off(struct world *world, struct board *board);
 void board_wipe(struct world *world, struct board *board);
+/* It has served before: its journal is full of what the server has heard. */
+void board_age(struct world *world, struct board *board);
 void board_finish(struct board *board);
 void board_answer(struct world *world, uint32_t board, uint32_t boots, uint64_t exchange_id,
                   uint32_t status, const char *body, size_t len);

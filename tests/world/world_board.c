@@ -110,10 +110,20 @@ static bool flash_cut(struct board *board)
     return board->world->running == board && board->cut_in >= 0 && board->cut_in-- == 0;
 }
 
+/* The memory itself fails now and then; it may all the same have done what it was told. */
+static enum err flash_fails(struct board *board, double probability)
+{
+    if (!world_chance(board->world, probability))
+        return ERR_OK;
+    board->world->flash_errors++;
+    return ERR_IO;
+}
+
 static enum err flash_read(void *context, uint32_t offset, void *dst, size_t len)
 {
-    memcpy(dst, board_of(context)->flash + offset, len);
-    return ERR_OK;
+    struct board *board = board_of(context);
+    memcpy(dst, board->flash + offset, len);
+    return flash_fails(board, 0.0003);
 }
 
 static enum err flash_write(void *context, uint32_t offset, const void *src, size_t len)
@@ -130,20 +140,23 @@ static enum err flash_write(void *context, uint32_t offset, const void *src, siz
     if (torn)
         cut(board);
     maybe_cut(board);
-    return world_chance(board->world, 0.002) ? ERR_IO : ERR_OK;
+    return flash_fails(board, 0.002);
 }
 
 static enum err flash_erase(void *context, uint32_t sector)
 {
     struct board *board = board_of(context);
     uint8_t *at = board->flash + (size_t)sector * JOURNAL_SECTOR_BYTES_MIN;
-    bool torn = flash_cut(board);
+    maybe_cut(board);
+    bool torn = flash_cut(board), fails = flash_fails(board, 0.05) != ERR_OK;
+    board->world->compactions += board->device.journal.ready; /* formatting comes before that */
     for (size_t i = 0; i < JOURNAL_SECTOR_BYTES_MIN; i++)
-        if (!torn || rng_chance(&board->world->rng, 0.5))
+        if (!(torn || fails) || rng_chance(&board->world->rng, 0.5))
             at[i] = 0xff;
     if (torn)
         cut(board);
-    return ERR_OK;
+    maybe_cut(board);
+    return fails ? ERR_IO : ERR_OK;
 }
 
 /* ---- the toy ---- */
@@ -173,6 +186,8 @@ static void toy_start(void *kind, const struct device_command *command)
     toy->uid = command->uid;
     toy->acting = true;
     toy->stopping = toy->over = false;
+    toy->begin_ms = world->now_ms;
+    toy->measured_milli = 0;
     toy->slow = world_chance(world, 0.05);
     toy->end_ms = world->now_ms + (toy->slow ? 10 * 60 * 1000 : world_between(world, 500, 20000));
     toy->reason = NULL;
@@ -193,6 +208,7 @@ static enum device_act toy_step(void *kind, int64_t now_ms, uint32_t dt_ms)
     (void)dt_ms;
     if (!toy->acting)
         return DEVICE_IDLE;
+    toy->measured_milli = now_ms - toy->begin_ms;
     if (toy->stopping) {
         toy_end(toy, false);
         toy->reason = "stopped";
@@ -231,8 +247,7 @@ static void toy_cut(void *kind)
 
 static void toy_measure(void *kind, int64_t *ret_milli)
 {
-    (void)kind;
-    ret_milli[0] = 40000;
+    ret_milli[0] = ((struct toy *)kind)->measured_milli;
 }
 
 static const char *toy_reason(void *kind)
@@ -309,6 +324,25 @@ void board_wipe(struct world *world, struct board *board)
     memset(board->flash, 0xff, 2 * JOURNAL_SECTOR_BYTES_MIN);
 }
 
+void board_age(struct world *world, struct board *board)
+{
+    struct journal journal;
+    struct device_flash flash = {JOURNAL_SECTOR_BYTES_MIN, flash_read, flash_write, flash_erase};
+    struct id128 id = {{0}};
+    (void)host_random(board, &id, sizeof(id));
+    if (journal_open(&journal, &flash, board, id) != ERR_OK)
+        return; /* the memory failed: it is as good as new */
+    int64_t served = world_between(world, JOURNAL_KEEP, JOURNAL_KEEP + 30);
+    for (int64_t i = 0; i < served; i++) {
+        struct journal_entry entry = {
+            .state = JOURNAL_HEARD, .outcome = WIRE_COMPLETE, .command_id = (uint64_t)i + 1};
+        (void)host_random(board, &entry.uid, sizeof(entry.uid));
+        (void)host_random(board, &entry.claim_id, sizeof(entry.claim_id));
+        if (journal_put(&journal, &entry) != ERR_OK)
+            return;
+    }
+}
+
 void board_power_on(struct world *world, struct board *board)
 {
     static const char *const machine_ids[WORLD_MACHINES_MAX] = {"m0", "m1", "m2", "m3"};
@@ -320,6 +354,7 @@ void board_power_on(struct world *world, struct board *board)
         .wait_s = board->index % 2 == 0 ? 10 : 0,
         .timeout_ms = 4000,
         .backoff_ms_max = 8000,
+        .note_ms = 500, /* so that sectors fill */
         .seed = rng_next(&world->rng) | 1,
     };
     struct device_hal hal = {

@@ -30,10 +30,12 @@ int main(int argc, char **argv)
             printf("seed %llu: %u commands, %u starts, %u complete, %u unknown, %u expired, %u "
                    "crashes, %u reboots, "
                    "%u wipes, %u clock jumps, %u packets lost, %u commits failed, %u late grants, "
+                   "%u compactions, %u flash errors, "
                    "%llu events\n",
                    (unsigned long long)seed, world->truth_count, world->starts, world->completes,
                    world->unknowns, world->expired, world->crashes, world->reboots, world->wipes,
                    world->jumps, world->lost, world->commits_failed, world->late_grants,
+                   world->compactions, world->flash_errors,
                    (unsigned long long)world->event_number);
     }
     printf("%llu seeds, no rule broken\n", (unsigned long long)count);

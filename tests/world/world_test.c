@@ -9,7 +9,8 @@ TEST_KEEPS(no_seed_breaks_a_rule)
 {
     struct world *world = calloc(1, sizeof(*world));
     CHECK(world != NULL);
-    uint64_t starts = 0, completes = 0, unknowns = 0, crashes = 0;
+    uint64_t starts = 0, completes = 0, unknowns = 0, crashes = 0, compactions = 0,
+             flash_errors = 0;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         bool good = world_run(world, &(struct world_options){.seed = seed});
         NOTE("seed %llu: %s", (unsigned long long)seed, world->breach);
@@ -18,12 +19,16 @@ TEST_KEEPS(no_seed_breaks_a_rule)
         completes += world->completes;
         unknowns += world->unknowns;
         crashes += world->crashes;
+        compactions += world->compactions;
+        flash_errors += world->flash_errors;
     }
     /* A world in which nothing happens proves nothing. */
     CHECK(starts > 2000);
     CHECK(completes > 1000);
     CHECK(unknowns > 100);
     CHECK(crashes > 500);
+    CHECK(compactions > 500);
+    CHECK(flash_errors > 100);
     free(world);
 }
 
