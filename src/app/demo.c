@@ -117,6 +117,8 @@ static void twin_prepare(struct demo *demo, size_t index)
 
 static void machine_ready(struct demo *demo)
 {
+    if (demo->stopping)
+        return; /* no new twin for a cafe that closes */
     twin_prepare(demo, demo->seeding);
     demo->seeding++;
     seed_next(demo);

@@ -250,8 +250,9 @@ static void say_ready(const struct serve *serve, char *url, size_t url_bytes)
 
 static void close_all(struct serve *serve)
 {
+    demo_stop(serve->demo);
+    rooms_close_store(&serve->rooms); /* commits what waits and answers it, the demo's seeding too */
     demo_destroy(serve->demo);
-    rooms_close_store(&serve->rooms); /* commits what waits and answers it */
     web_destroy(serve->web);
     loop_timer_destroy(serve->beat);
     rooms_close(&serve->rooms);
