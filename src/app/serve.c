@@ -194,6 +194,8 @@ static bool open_web(struct serve *serve)
         .openapi_path = places_openapi(options->docs, serve->openapi, sizeof(serve->openapi)),
         .cors_origins = serve->origins[0] != NULL ? serve->origins : NULL,
         .connections_max = options->connections_max,
+        /* One address must not take them all; who comes over loopback is a proxy or ourselves. */
+        .per_address_max = options_loopback(serve->host) ? 0 : (options->connections_max + 3) / 4,
         .parked_max = options->parked_max,
         .filter = serve->tls != NULL ? &tls_filter_ops : NULL,
         .filter_context = serve->tls,
@@ -251,7 +253,8 @@ static void say_ready(const struct serve *serve, char *url, size_t url_bytes)
 static void close_all(struct serve *serve)
 {
     demo_stop(serve->demo);
-    rooms_close_store(&serve->rooms); /* commits what waits and answers it, the demo's seeding too */
+    rooms_close_store(
+        &serve->rooms); /* commits what waits and answers it, the demo's seeding too */
     demo_destroy(serve->demo);
     web_destroy(serve->web);
     loop_timer_destroy(serve->beat);

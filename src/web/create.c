@@ -235,5 +235,9 @@ void web_command_create(struct web_call *call)
         return;
     }
     creation->meta = web_json_text(call, meta);
+    if (creation->meta.len > WEB_META_BYTES_MAX) {
+        web_reply_code(call, 413, "too_large", "A command's meta has at most 4 KiB.");
+        return;
+    }
     web_machine_needed(call, STR("espresso"), machine_known);
 }

@@ -179,6 +179,10 @@ void web_command_update(struct web_call *call)
     if (id128_is_zero(update->journal_id))
         update->journal_id = call->journal_id;
     update->meta = web_json_text(call, meta);
+    if (update->meta.len > WEB_REPORT_META_BYTES_MAX) {
+        web_reply_code(call, 413, "too_large", "A report's meta has at most 16 KiB.");
+        return;
+    }
     update->reason = reason_find(meta);
     call->more = update;
     if (call->caller.open) {

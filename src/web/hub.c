@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define SOCKETS_EACH_MAX 20  /* of one caller */
 #define MACHINE_DELAY_MS 30  /* several changes of one machine in a row are shown once */
 #define RECORDS_DELAY_MS 100 /* likewise alerts and audit, which are read from the database */
 #define EVENT_BYTES_MAX  (512 * KIB)
@@ -103,6 +104,24 @@ void web_hub_progress(struct web_hub *hub, uint64_t command_id, struct str machi
 
 /* ---- machines ---- */
 
+/* Staff get the whole machine, everybody else what is not somebody's. */
+static void machine_tell(struct web_hub *hub, const struct fleet_machine *machine, bool whole)
+{
+    struct buf buf;
+    struct json_out out;
+    struct hub_client *next;
+    event_begin(&out, &buf, "machine");
+    show_machine(&out, "machine", hub->web, machine, whole);
+    out_close(&out, '}');
+    for (struct hub_client *client = hub->clients; out.err == ERR_OK && client != NULL;
+         client = next) {
+        next = client->next;
+        if (may(client, ACCESS_MACHINE_READ) && may(client, ACCESS_EVENTS_WATCH_ALL) == whole)
+            client_send(client, buf_str(&buf));
+    }
+    buf_finish(&buf);
+}
+
 static void machines_flush(void *cookie)
 {
     struct web_hub *hub = cookie;
@@ -112,13 +131,8 @@ static void machines_flush(void *cookie)
         const struct fleet_machine *machine = fleet_find(hub->web->fleet, str_from(hub->dirty[i]));
         if (machine == NULL)
             continue;
-        struct buf buf;
-        struct json_out out;
-        event_begin(&out, &buf, "machine");
-        show_machine(&out, "machine", hub->web, machine);
-        out_close(&out, '}');
-        hub_broadcast(hub, ACCESS_MACHINE_READ, STR_NONE, &out);
-        buf_finish(&buf);
+        machine_tell(hub, machine, true);
+        machine_tell(hub, machine, false);
     }
 }
 
@@ -217,6 +231,17 @@ static void client_add(struct web_hub *hub, struct hub_client *client)
     }
 }
 
+/* One caller must not keep the others from watching. */
+static uint32_t sockets_of(const struct web_hub *hub, const struct web_front *front)
+{
+    char actor[WEB_ACTOR_BYTES];
+    uint32_t count = 0;
+    web_actor(&front->caller, actor);
+    for (const struct hub_client *client = hub->clients; client != NULL; client = client->next)
+        count += str_equal(str_from(client->actor), str_from(actor));
+    return count;
+}
+
 static bool handshake(struct web *web, struct http_request *req, const struct web_front *front,
                       char accept[WS_ACCEPT_BYTES])
 {
@@ -239,6 +264,9 @@ static bool handshake(struct web *web, struct http_request *req, const struct we
         problem = (struct web_problem){.status = 426,
                                        .code = "upgrade_required",
                                        .detail = "Here only WebSocket, version 13, is spoken."};
+    else if (err == ERR_OK && sockets_of(web->hub, front) >= SOCKETS_EACH_MAX)
+        problem = (struct web_problem){
+            .status = 429, .code = "rate_limited", .detail = "You watch from too many pages."};
     else if (err == ERR_OK && (web->stopping || web->hub->client_count >= sockets_max))
         problem = (struct web_problem){
             .status = 503, .code = "overloaded", .detail = "Too many browsers watch."};

@@ -127,7 +127,11 @@ static bool identify_open(struct web *web, const struct http_request *req,
     const struct http_head *head = http_request_head(req);
     struct str origin = header(req, "Origin");
     bool mine = access_origin_ok(origin, head->host) || web_origin_allowed(web, origin);
-    if (!mine || !host_is_here(head->host)) {
+    /* An <img> of another page sends no Origin, but its browser says where it comes from. */
+    struct str site = header(req, "Sec-Fetch-Site");
+    bool elsewhere = site.len > 0 && !str_equal(site, STR("same-origin")) &&
+                     !str_equal(site, STR("none")) && !web_origin_allowed(web, origin);
+    if (!mine || elsewhere || !host_is_here(head->host)) {
         *ret_problem = (struct web_problem){
             .status = 403, .code = "bad_origin", .detail = "This page is not one of ours."};
         return false;

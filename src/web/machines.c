@@ -1,11 +1,16 @@
 /* Machines as staff see and manage them. */
 #include "web/routes_int.h"
 
+static bool sees_all(const struct web_call *call)
+{
+    return access_allows(call->caller.role, ACCESS_COMMAND_READ);
+}
+
 static void answer_machine(struct web_call *call, uint16_t status,
                            const struct fleet_machine *machine)
 {
     out_open(&call->out, NULL, '{');
-    show_machine(&call->out, "machine", call->web, machine);
+    show_machine(&call->out, "machine", call->web, machine, sees_all(call));
     out_close(&call->out, '}');
     web_reply_json(call, status);
 }
@@ -50,7 +55,7 @@ void web_machine_list(struct web_call *call)
         fleet_next(call->web->fleet, cursor.at != NULL ? cursor : STR(""));
     struct str last = STR_NONE;
     for (uint32_t i = 0; machine != NULL && i < limit; i++) {
-        show_machine(out, NULL, call->web, machine);
+        show_machine(out, NULL, call->web, machine, sees_all(call));
         last = str_from(machine->machine_id);
         machine = fleet_next(call->web->fleet, last);
     }
@@ -65,7 +70,7 @@ void web_machine_show(struct web_call *call)
     const struct fleet_machine *machine = machine_find(call);
     if (machine == NULL)
         return;
-    show_machine(&call->out, NULL, call->web, machine);
+    show_machine(&call->out, NULL, call->web, machine, sees_all(call));
     web_reply_json(call, 200);
 }
 
@@ -85,7 +90,7 @@ static void machine_added(void *cookie, enum err err, const struct fleet_machine
         return;
     }
     out_open(&call->out, NULL, '{');
-    show_machine(&call->out, "machine", call->web, machine);
+    show_machine(&call->out, "machine", call->web, machine, sees_all(call));
     out_word(&call->out, "token", token);
     out_close(&call->out, '}');
     web_reply_json(call, 201);

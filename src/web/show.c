@@ -106,8 +106,9 @@ static void show_hold(struct json_out *out, const struct queue_machine *queued)
 }
 
 void show_machine(struct json_out *out, const char *key, struct web *web,
-                  const struct fleet_machine *machine)
+                  const struct fleet_machine *machine, bool whole)
 {
+    static const struct id128 nobody;
     struct queue_machine queued = {0};
     (void)queue_machine_get(web->queue, str_from(machine->machine_id), &queued);
     out_open(out, key, '{');
@@ -117,23 +118,25 @@ void show_machine(struct json_out *out, const char *key, struct web *web,
     out_word(out, "admission", fleet_admission_name(machine->admission));
     out_bool(out, "online", machine->online);
     out_time(out, "last_seen_at", machine->last_seen_at_ms);
+    if (!whole)
+        queued.hold_reason = STR_NONE;
     show_hold(out, &queued);
     show_text_or_null(out, "firmware", machine->firmware);
-    show_id_or_null(out, "boot_id", machine->boot_id);
-    show_id_or_null(out, "journal_id", machine->journal_id);
-    out_raw(out, "capabilities", str_from(machine->capabilities), "{}");
-    out_raw(out, "config", str_from(machine->config), "{}");
+    show_id_or_null(out, "boot_id", whole ? machine->boot_id : nobody);
+    show_id_or_null(out, "journal_id", whole ? machine->journal_id : nobody);
+    out_raw(out, "capabilities", whole ? str_from(machine->capabilities) : STR_NONE, "{}");
+    out_raw(out, "config", whole ? str_from(machine->config) : STR_NONE, "{}");
     show_text_or_null(out, "step", machine->step);
     out_time(out, "step_since", machine->step_since_ms);
     out_raw(out, "sensors", str_from(machine->sensors), "null");
     out_time(out, "sensors_at", machine->sensors_at_ms);
-    show_summary(out, "running", queued.active);
-    show_summary(out, "head", queued.head);
+    show_summary(out, "running", whole ? queued.active : NULL);
+    show_summary(out, "head", whole ? queued.head : NULL);
     out_u64(out, "pending_count", queued.pending_count);
     out_u64(out, "failures_in_row", queued.failures_in_row);
     out_time(out, "created_at", machine->created_at_ms);
     out_bool(out, "demo", machine->demo);
-    out_u64(out, "token_count", machine->token_count);
+    out_u64(out, "token_count", whole ? machine->token_count : 0);
     out_close(out, '}');
 }
 

@@ -74,6 +74,7 @@ static enum err listen_start(struct web *web)
         .handler = {.on_head = web_on_head, .on_request = web_on_request, .on_stop = on_stop},
         .cookie = web,
         .connections_max = web->options.connections_max,
+        .per_address_max = web->options.per_address_max,
         .body_bytes_max = WEB_BODY_BYTES_MAX,
         .filter = web->options.filter,
         .filter_context = web->options.filter_context,

@@ -31,6 +31,7 @@ struct web_options {
     const char *openapi_path;               /* NULL: not served */
     const char *const *cors_origins;        /* NULL-terminated, or NULL: none */
     uint32_t connections_max;               /* 0: 20,000 */
+    uint32_t per_address_max;               /* connections of one address; 0: no limit */
     uint32_t parked_max;                    /* long polls; 0: 20,000 */
     uint32_t sockets_max;                   /* /ws; 0: 500 */
     const struct stream_filter_ops *filter; /* TLS, or NULL */

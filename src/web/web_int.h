@@ -16,8 +16,12 @@
 #define WEB_ACTOR_BYTES      ACCESS_ACTOR_BYTES
 #define WEB_PARAMETER_BYTES  32
 #define WEB_WAIT_S_MAX       60
-#define WEB_ANSWER_BYTES_MAX (16 * MIB)
-#define WEB_RETRY_AFTER_S    2 /* of a 503: a full disk or queue is looked at again after that */
+/* As stored.  Together less than the queue keeps of one command, so that nothing of a guest's is
+ * pushed out. */
+#define WEB_META_BYTES_MAX        (4 * KIB)
+#define WEB_REPORT_META_BYTES_MAX (16 * KIB)
+#define WEB_ANSWER_BYTES_MAX      (16 * MIB)
+#define WEB_RETRY_AFTER_S         2 /* of a 503: a full disk or queue is looked at again after that */
 
 /* ---- routes ---- */
 
@@ -188,8 +192,10 @@ MUST_USE bool web_speaks_for(struct web_call *call, struct str machine_id);
 
 void show_command(struct json_out *out, const char *key, const struct queue_command *command);
 void show_offer(struct json_out *out, const struct queue_command *command, bool own);
+/* `whole`: for staff.  Others see that it is there and what it does, not whose order it is nor how
+ * it is set up. */
 void show_machine(struct json_out *out, const char *key, struct web *web,
-                  const struct fleet_machine *machine);
+                  const struct fleet_machine *machine, bool whole);
 void show_alert(struct json_out *out, const char *key, const struct record_alert *alert);
 void show_audit(struct json_out *out, const char *key, const struct record_row *row);
 void show_account(struct json_out *out, const char *key, const struct access_account *account);

@@ -90,6 +90,25 @@ class Roles(Access):
         self.assertEqual(self.admin.state(command), 'pending')
         self.assertEqual(mine.post(f'/api/commands/{command}/cancel').json['result'], 'cancelled')
 
+    def test_a_customer_learns_nothing_of_others_orders_from_the_machine(self):
+        board = self.board()
+        board.hello()
+        self.admin.order(self.name, meta={'guest': 'Alice'})
+        self.admin.put(f'/api/machines/{self.name}/config', {'note': 'behind the bar'})
+        staff = self.admin.machine(self.name)
+        self.assertEqual(staff['head']['meta'], {'guest': 'Alice'})
+        for path in (f'/api/machines/{self.name}', '/api/machines?limit=200'):
+            reply = self.token('customer').get(path)
+            self.assertEqual(reply.status, 200, reply)
+            for secret in ('Alice', 'behind the bar', staff['journal_id'], staff['boot_id']):
+                self.assertNotIn(secret, reply.body.decode())
+
+    def test_meta_has_a_size(self):
+        self.board()
+        reply = self.admin.create(self.name, meta={'a': [1e14] * 1500})
+        self.assertEqual((reply.status, reply.code), (413, 'too_large'))
+        self.assertEqual(self.admin.create(self.name, meta={'a': 'x' * 3000}).status, 201)
+
     def test_deadlines_are_staffs_to_set(self):
         self.board()
         customer = self.token('customer')

@@ -117,6 +117,14 @@ class Documented(harness.Case):
         reply = self.create(recipe=recipe)
         self.refused(reply, 422, 'capsule_mismatch')
 
+    def test_another_sites_picture_writes_nothing(self):
+        """An <img> sends no Origin, but its browser says that it comes from elsewhere."""
+        client = self.srv.client()
+        self.addCleanup(client.close)
+        for site, status in (('cross-site', 403), ('same-site', 403), ('none', 204), ('same-origin', 204)):
+            reply = client.get('/api/commands/check/EVIL', headers={'Sec-Fetch-Site': site})
+            self.assertEqual(reply.status, status, reply)
+
 
 if __name__ == '__main__':
     harness.main()

@@ -24,6 +24,16 @@ class Events(harness.Shared):
         first, second = self.welcome(self.socket()), self.welcome(self.socket())
         self.assertEqual(first['server_id'], second['server_id'])
 
+    def test_one_caller_does_not_take_every_place(self):
+        token = self.admin.post('/api/tokens', {'name': 'many', 'role': 'customer'}).json['token']
+        greedy = self.srv.client(token)
+        self.addCleanup(greedy.close)
+        for _ in range(20):
+            self.welcome(self.socket(greedy))
+        with self.assertRaises(Refused):
+            self.socket(greedy)
+        self.welcome(self.socket())
+
     def test_a_brew_is_seen_from_first_to_last(self):
         board = self.board()
         ws = self.socket()
