@@ -87,6 +87,8 @@ static int copy_database(const char *from, const char *to, const char **ret_why)
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = NULL;
     int code = sqlite3_open_v2(from, &db, SQLITE_OPEN_READWRITE, NULL);
+    if (code == SQLITE_OK) /* a server may be at work in it: its log is not ours to clear away */
+        code = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_busy_timeout(db, 10000);
     if (code == SQLITE_OK)

@@ -148,7 +148,10 @@ enum err store_db_open(const struct store_options *options, bool reader, bool al
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     enum err err = ERR_OK;
-    if (options->path != NULL && options->vfs == NULL)
+    /* Only before the first connection: closing any descriptor of the file drops every POSIX lock
+     * this process has on it, and another process that opened and closed the database would take
+     * itself for the last one and delete the WAL under us. */
+    if (options->path != NULL && options->vfs == NULL && !reader)
         err = file_create(options->path, why);
     if (err != ERR_OK)
         return err;

@@ -1,5 +1,6 @@
 """The other subcommands: machine add, account add, audit verify, backup, restore, and the demo cafe."""
 import json
+import sqlite3
 import subprocess
 
 import harness
@@ -59,6 +60,21 @@ class Copies(Cli):
         self.assertRegex(self.run_cli('audit', 'verify', server=server), r'^intact: \d+ entries\n$')
         server.stop()
         self.assertRegex(self.run_cli('audit', 'verify', '--data', str(self.data())), r'^intact: \d+ entries\n$')
+
+    def test_what_comes_after_a_backup_survives_a_kill(self):
+        """The copying process once took itself for the last one and deleted the log under the server."""
+        server = self.server()
+        server.board('before')
+        for number in range(3):
+            self.run_cli('backup', '--data', str(self.data()), '--to', f'{self.folder}/copy-{number}.db')
+            with sqlite3.connect(f'{self.data()}/automat.db') as other:  # somebody else's tool
+                other.execute('SELECT COUNT(*) FROM commands').fetchone()
+            other.close()
+            server.board(f'after-{number}')
+        server.kill()
+        again = self.server()
+        names = {machine['machine_id'] for machine in again.admin().get('/api/machines').json['items']}
+        self.assertEqual(names, {'before', 'after-0', 'after-1', 'after-2'})
 
     def test_what_was_pending_in_a_backup_does_not_simply_go_on(self):
         server = self.server()
