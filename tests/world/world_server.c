@@ -463,13 +463,14 @@ static void on_update(struct call *call, uint64_t command_id, struct str body)
         server_plan_step(call->world);
 }
 
-/* Not running now: say whether it is over. */
-static void answer_not_running(void *cookie, enum err err, enum queue_verdict verdict,
-                               const struct queue_command *command)
+/* Not running now: say whether it is over, as the queue told it last.  (Asking the queue would be
+ * an answer that a crash leaves in the air.) */
+static enum queue_verdict not_running(struct world *world, uint64_t command_id)
 {
-    if (verdict == QUEUE_DONE && command != NULL)
-        verdict = queue_state_final(command->state) ? QUEUE_SETTLED : QUEUE_WRONG_STATE;
-    refuse(cookie, err, verdict);
+    const struct truth *truth = oracle_by_id(world, command_id);
+    if (truth == NULL)
+        return QUEUE_NO_COMMAND;
+    return queue_state_final(truth->state) ? QUEUE_SETTLED : QUEUE_WRONG_STATE;
 }
 
 static void on_progress(struct call *call, uint64_t command_id, struct str body)
@@ -485,13 +486,8 @@ static void on_progress(struct call *call, uint64_t command_id, struct str body)
     enum queue_verdict verdict =
         queue_progress(call->world->server.queue, command_id, str_from(call->machine_id),
                        progress.claim_id, &note.stop);
-    if (verdict == QUEUE_WRONG_STATE) {
-        if (queue_show(call->world->server.queue, command_id, answer_not_running, call) != ERR_OK)
-            problem(call, 503, "full");
-        else
-            server_plan_step(call->world);
-        return;
-    }
+    if (verdict == QUEUE_WRONG_STATE)
+        verdict = not_running(call->world, command_id);
     if (verdict != QUEUE_DONE) {
         refuse(call, ERR_OK, verdict);
         return;
