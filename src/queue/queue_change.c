@@ -226,6 +226,22 @@ static enum err raise_alert(struct op *op, struct store_db *db, const struct que
                               NULL);
 }
 
+/* Not a reason to stop the machine, but somebody should come and look. */
+static enum err ask_for_a_hand(struct op *op, struct store_db *db,
+                               const struct queue_command *command, const struct queue_kind *kind,
+                               const char *how)
+{
+    if (kind == NULL || kind->reason_needs_hands == NULL ||
+        !kind->reason_needs_hands(kind->context, command->reason))
+        return ERR_OK;
+    const char *message =
+        arena_printf(&op->arena, "Command %llu %s (%.*s). The machine needs a hand.",
+                     (unsigned long long)command->command_id, how, STR_ARG(command->reason));
+    if (message == NULL)
+        return ERR_NOMEM;
+    return raise_alert(op, db, command, command->reason, RECORD_WARNING, message);
+}
+
 static enum err after_failure(struct op *op, struct store_db *db,
                               const struct queue_command *command, const struct queue_kind *kind,
                               const struct view *view)
@@ -234,9 +250,11 @@ static enum err after_failure(struct op *op, struct store_db *db,
     bool mechanical = kind != NULL && kind->reason_mechanical != NULL &&
                       kind->reason_mechanical(kind->context, command->reason);
     bool too_many = failures >= op->queue->options.failures_max;
-    if (!mechanical && !too_many)
-        return queue_sql_machine_set(db, command->machine_id, view->on_hold, view->hold_reason,
-                                     view->hold_since_ms, failures);
+    if (!mechanical && !too_many) {
+        enum err err = queue_sql_machine_set(db, command->machine_id, view->on_hold,
+                                             view->hold_reason, view->hold_since_ms, failures);
+        return err != ERR_OK ? err : ask_for_a_hand(op, db, command, kind, "failed");
+    }
     const char *message =
         mechanical
             ? arena_printf(&op->arena,
@@ -274,20 +292,6 @@ static enum err after_unknown(struct op *op, struct store_db *db,
     return raise_alert(op, db, command, STR("unknown_outcome"), RECORD_CRITICAL, message);
 }
 
-static enum err after_rejection(struct op *op, struct store_db *db,
-                                const struct queue_command *command, const struct queue_kind *kind)
-{
-    if (kind == NULL || kind->reason_needs_hands == NULL ||
-        !kind->reason_needs_hands(kind->context, command->reason))
-        return ERR_OK;
-    const char *message =
-        arena_printf(&op->arena, "The machine refused command %llu: %.*s. It needs a hand.",
-                     (unsigned long long)command->command_id, STR_ARG(command->reason));
-    if (message == NULL)
-        return ERR_NOMEM;
-    return raise_alert(op, db, command, command->reason, RECORD_WARNING, message);
-}
-
 enum err queue_change_machine(struct op *op, struct store_db *db,
                               const struct queue_command *command)
 {
@@ -307,7 +311,7 @@ enum err queue_change_machine(struct op *op, struct store_db *db,
     case QUEUE_UNKNOWN:
         return after_unknown(op, db, command, &view);
     case QUEUE_REJECTED:
-        return after_rejection(op, db, command, kind);
+        return ask_for_a_hand(op, db, command, kind, "was refused");
     case QUEUE_HELD:
     case QUEUE_PENDING:
     case QUEUE_RUNNING:

@@ -36,7 +36,7 @@ static bool mechanical(void *context, struct str reason)
 static bool needs_hands(void *context, struct str reason)
 {
     (void)context;
-    return str_equal(reason, STR("magazine_empty"));
+    return str_equal(reason, STR("magazine_empty")) || str_equal(reason, STR("interrupted"));
 }
 
 static enum err hook_result;
@@ -538,6 +538,19 @@ TEST(a_persons_hold_keeps_its_reason_when_the_machine_fails_too)
     CHECK_EQ(alerts_open(), 1);
     CHECK_EQ(order(queue_release, 0, "m", QUEUE_HELD), QUEUE_DONE);
     CHECK_EQ(alerts_open(), 0);
+    close_queue();
+}
+
+TEST(a_failure_that_needs_a_hand_says_so_without_a_hold)
+{
+    open_queue();
+    struct queue_machine machine;
+    uint64_t id = create("m");
+    CHECK_EQ(claim_for(id, "m", claim_a, journal_a), QUEUE_DONE);
+    CHECK_EQ(report_for(id, "m", QUEUE_FAILED, claim_a, "interrupted"), QUEUE_DONE);
+    CHECK_EQ(alerts_open(), 1);
+    CHECK(queue_machine_get(queue, STR("m"), &machine));
+    CHECK(!machine.on_hold);
     close_queue();
 }
 
