@@ -91,11 +91,12 @@ static bool time_parameter(struct web_call *call, const char *name, int64_t *ret
 
 static bool filter_read(struct web_call *call, struct queue_filter *filter)
 {
-    struct str state, cursor;
+    struct str state, status, cursor;
     enum queue_state parsed;
     if (!web_read_page(call, &filter->limit, &cursor) ||
         !web_read_query(call, "machine_id", &filter->machine_id) ||
-        !web_read_query(call, "state", &state) || !time_parameter(call, "from", &filter->from_ms) ||
+        !web_read_query(call, "state", &state) || !web_read_query(call, "status", &status) ||
+        !time_parameter(call, "from", &filter->from_ms) ||
         !time_parameter(call, "to", &filter->to_ms))
         return false;
     if (cursor.at != NULL &&
@@ -107,6 +108,20 @@ static bool filter_read(struct web_call *call, struct queue_filter *filter)
         if (!queue_state_parse(state, &parsed))
             return bad_parameter(call, "state");
         filter->states = 1u << (unsigned)parsed;
+    }
+    /* The word people know: what a kind calls its running ("brewing"). */
+    if (status.at != NULL) {
+        bool running = false;
+        for (const struct kinds_kind *const *kind = kinds_all(); *kind != NULL; kind++)
+            running = running || kinds_word_running(*kind, status);
+        if (running)
+            parsed = QUEUE_RUNNING;
+        else if (!queue_state_parse(status, &parsed))
+            return bad_parameter(call, "status");
+        filter->states =
+            (filter->states == 0 ? UINT32_MAX : filter->states) & (1u << (unsigned)parsed);
+        if (filter->states == 0)
+            return bad_parameter(call, "status"); /* it contradicts the state asked for beside it */
     }
     return true;
 }

@@ -26,7 +26,7 @@ const struct web_route web_routes[] = {
     {"", "/api/commands/update/{number}", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_command_update)},
     {"", "/api/commands/progress/{number}", POST, ACCESS_DEVICE_SPEAK, WRITE, BODY, CALL(web_command_progress)},
     {"", "/api/commands/create", POST, ACCESS_COMMAND_CREATE, WRITE, BODY, CALL(web_command_create)},
-    {"machine_id state from to limit cursor", "/api/commands", GET, ACCESS_COMMAND_READ_OWN, READ, NONE,
+    {"machine_id state status from to limit cursor", "/api/commands", GET, ACCESS_COMMAND_READ_OWN, READ, NONE,
      CALL(web_command_list)},
     {"", "/api/commands/{number}", GET, ACCESS_COMMAND_READ_OWN, READ, NONE, CALL(web_command_show)},
     {"", "/api/commands/{number}/history", GET, ACCESS_COMMAND_READ_OWN, READ, NONE, CALL(web_command_history)},

@@ -39,6 +39,18 @@ class QueueCase(harness.Shared):
 class Transitions(QueueCase):
     """One test for each row of the table."""
 
+    def test_the_list_knows_peoples_words_too(self):
+        board = self.board()
+        board.hello()
+        first, second = self.admin.order(self.name), self.admin.order(self.name, execute_allowed=False)
+        board.run(first)
+        for query, wanted in (('status=brewing', [first]), ('status=held', [second]), ('state=running', [first]),
+                              ('status=complete', []), ('state=held&status=held', [second])):
+            reply = self.admin.get(f'/api/commands?machine_id={self.name}&{query}')
+            self.assertEqual([command['command_id'] for command in reply.json['items']], wanted, query)
+        for query in ('status=perhaps', 'state=held&status=brewing', 'status=held&status=held'):
+            self.assertEqual(self.admin.get(f'/api/commands?{query}').status, 400, query)
+
     def test_create_with_execute_allowed_is_pending(self):
         board = self.board()
         command = self.admin.order(self.name, execute_allowed=True)
