@@ -166,7 +166,7 @@ function Tokens({ role }: { role: Role }) {
 
 function TokenDialog({ highest, onClose }: { highest: Role; onClose: () => void }) {
   const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>(highest);
+  const [role, setRole] = useState<Role>("customer");
   const make = useMutation({
     mutationFn: () => call<{ token: string }>("POST", "/api/tokens", { body: { name: name.trim(), role } }),
     onSuccess: () => void queryClient.invalidateQueries({ queryKey: TOKENS }),

@@ -51,7 +51,7 @@ export function Cup({ volumeMl, targetMl, flowing, className = "" }: Props) {
       <g clipPath={`url(#${clip})`}>
         <rect x="40" y="20" width="160" height="180" className="no-line" fill="var(--porcelain)" />
         <g style={{ transform: `translateY(${level(volumeMl)}px)`, transition: "transform 260ms linear" }}>
-          <rect x="40" y="0" width="160" height="200" className="no-line" fill="var(--coffee)" />
+          {volumeMl > 0 && <rect x="40" y="0" width="160" height="200" className="no-line" fill="var(--coffee)" />}
           {volumeMl > 0.5 && <rect x="40" y="0" width="160" height="6" className="no-line" fill="var(--foam)" />}
         </g>
       </g>

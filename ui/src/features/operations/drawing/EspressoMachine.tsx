@@ -128,7 +128,9 @@ export function EspressoMachine({ pose }: { pose: EspressoPose }) {
           </clipPath>
           <g clipPath={`url(#${cup})`}>
             <rect x="100" y="190" width="50" height="50" className="no-line" fill="var(--porcelain)" />
-            <rect x="100" y={level(volume)} width="50" height="60" className="no-line" fill="var(--coffee)" />
+            {volume > 0 && (
+              <rect x="100" y={level(volume)} width="50" height="60" className="no-line" fill="var(--coffee)" />
+            )}
             {volume > 0 && (
               <rect x="100" y={level(volume)} width="50" height="3" className="no-line" fill="var(--foam)" />
             )}

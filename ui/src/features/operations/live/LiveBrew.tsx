@@ -9,10 +9,11 @@ import { formatNumber } from "../../../lib/number";
 import { curveQuery, kindsQuery, machineQuery } from "../../../lib/queries";
 import { formatDuration, useNow } from "../../../lib/time";
 import type { Command } from "../../../lib/types";
-import { conditionOf, measuredVolume, numberIn, railSteps, recipeOf, type Condition } from "../condition";
+import { conditionOf, measuredVolume, numberIn, railSteps, recipeOf, textIn, type Condition } from "../condition";
 import { Cup } from "../drawing/Cup";
 import { MachineDrawing } from "../drawing/MachineDrawing";
 import { StepRail } from "./StepRail";
+import { stepMarks } from "./steps";
 
 const Curves = lazy(() => import("./Curves"));
 
@@ -45,15 +46,20 @@ export function LiveBrew({ command }: { command: Command }) {
   const volume = lastValue(curve, "volume_ml") ?? measuredVolume(command) ?? 0;
   const flow = lastValue(curve, "flow_ml_s");
   const provenance = asProvenance(machine?.sensors?.provenance);
-  const ended =
-    command.state === "complete" ? "good" : command.state === "unknown" ? "open" : running || !step ? undefined : "bad";
+  const seen = (curve?.steps ?? []).map((one) => one.step);
+  const marks = stepMarks({
+    steps,
+    seen: machineStep && machineStep !== "idle" ? [...seen, machineStep] : seen,
+    state: command.state,
+    endedIn: running ? undefined : (textIn(command.meta, "step") ?? undefined),
+  });
   const condition: Condition = running
     ? "working"
     : (conditionOfEnd[command.state] ?? (machine ? conditionOf(machine) : "ready"));
 
   return (
     <div className="flex flex-col gap-8">
-      {steps.length > 0 && (step !== null || running) && <StepRail steps={steps} current={step} ended={ended} />}
+      {steps.length > 0 && marks && <StepRail steps={steps} marks={marks} state={command.state} />}
       <div className="grid items-end gap-x-10 gap-y-6 md:grid-cols-[minmax(0,20rem)_minmax(0,1fr)]">
         {machine && (
           <div className="border-b border-espresso">

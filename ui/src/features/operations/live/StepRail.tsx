@@ -1,51 +1,57 @@
 import { t } from "../../../i18n";
+import type { CommandState } from "../../../lib/types";
+import { stepShown, type StepMark } from "./steps";
 
 interface Props {
   steps: string[];
-  current: string | null;
-  /** Where it stopped for good, and whether that was a good end. */
-  ended?: "good" | "bad" | "open" | undefined;
+  marks: StepMark[];
+  state: CommandState;
 }
 
+const dot: Record<StepMark, string> = {
+  passed: "border-espresso bg-espresso",
+  here: "breathes border-copper bg-copper",
+  stopped: "border-fault bg-fault",
+  quiet: "border-espresso-soft bg-espresso-soft",
+  open: "border-dashed border-unknown",
+  skipped: "border-dashed border-hairline",
+  ahead: "border-edge",
+};
+
 /** The machine's states in order, as stations on one line. */
-export function StepRail({ steps, current, ended }: Props) {
-  const now = current === null ? -1 : steps.indexOf(current);
-  const done = ended === "good" ? steps.length : now;
-  const label = now >= 0 && current !== null ? t.live.stepOf(t.step(current), now + 1, steps.length) : t.live.steps;
+export function StepRail({ steps, marks, state }: Props) {
+  const shown = stepShown(steps, marks, state);
+  const step = steps[shown];
+  // A finished command stands at its last word, which needs no count.
+  const label =
+    step === undefined
+      ? t.live.steps
+      : state === "complete"
+        ? t.step(step)
+        : t.live.stepOf(t.step(step), shown + 1, steps.length);
   return (
     <div className="flex flex-col gap-2">
       <p className="font-serif text-title font-medium md:sr-only">{label}</p>
       <ol aria-label={t.live.steps} className="flex">
-        {steps.map((step, index) => {
-          const passed = index < done;
-          const here = index === now && !ended;
-          const stopped = index === now && ended !== undefined && ended !== "good";
+        {steps.map((one, index) => {
+          const mark = marks[index] ?? "ahead";
+          const ink = mark === "here" ? "text-copper" : mark === "passed" ? "" : "text-espresso-soft";
           return (
             <li
-              key={step}
-              aria-current={here ? "step" : undefined}
-              className={`flex min-w-0 grow basis-0 flex-col gap-1.5 ${here ? "text-copper" : passed ? "" : "text-espresso-soft"}`}
+              key={one}
+              aria-current={mark === "here" ? "step" : undefined}
+              className={`flex min-w-0 grow basis-0 flex-col gap-1.5 ${ink}`}
             >
               <span className="flex items-center" aria-hidden="true">
-                <span
-                  className={`size-3 shrink-0 rounded-full border-2 ${
-                    stopped
-                      ? ended === "open"
-                        ? "border-dashed border-unknown"
-                        : "border-fault bg-fault"
-                      : here
-                        ? "breathes border-copper bg-copper"
-                        : passed
-                          ? "border-espresso bg-espresso"
-                          : "border-edge"
-                  }`}
-                />
+                <span className={`size-3 shrink-0 rounded-full border-2 ${dot[mark]}`} />
                 {index < steps.length - 1 && (
-                  <span className={`h-0.5 grow ${index < done ? "bg-espresso" : "bg-hairline"}`} />
+                  <span className={`h-0.5 grow ${mark === "passed" ? "bg-espresso" : "bg-hairline"}`} />
                 )}
               </span>
-              <span className={`hidden pr-2 text-note md:block ${here || stopped ? "font-semibold" : ""}`}>
-                {t.step(step)}
+              <span
+                className={`hidden pr-2 text-note md:block ${index === shown ? "font-semibold" : ""} ${mark === "skipped" ? "line-through" : ""}`}
+              >
+                {t.step(one)}
               </span>
             </li>
           );
