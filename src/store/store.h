@@ -64,8 +64,9 @@ void store_crash(struct store *store);
 struct store_job {
     enum err (*run)(struct store_job *job, struct store_db *db);
     void (*done)(struct store_job *job, enum err err);
-    /* run may be called a second time, its first run undone as if it had never been: then a group of such jobs needs no
-     * savepoints, which cost more than the changes themselves.  false: once only. */
+    /* run may be called a second time, its first run undone as if it had never been: then a group
+     * of such jobs needs no savepoints, which cost more than the changes themselves.  false: once
+     * only. */
     bool again;
     struct store_job *next; /* store's */
     enum err err;           /* store's */
@@ -75,6 +76,17 @@ struct store_job {
 MUST_USE enum err store_write(struct store *store, struct store_job *job);
 MUST_USE enum err store_read(struct store *store,
                              struct store_job *job); /* sees the last commit; may not write */
+
+/* Something small that one room asks another to write inside that one's job, so that both are on
+ * disk together or not at all.  Copied by value; `word` is the asking room's own. */
+struct store_rider {
+    enum err (*write)(struct store_db *db, const struct store_rider *rider); /* NULL: nothing */
+    uint64_t word[3];
+};
+static inline enum err store_ride(struct store_db *db, const struct store_rider *rider)
+{
+    return rider->write != NULL ? rider->write(db, rider) : ERR_OK;
+}
 
 /* inline_jobs: run what waits as one transaction, commit, and call the dones.  Number of jobs
  * handled. `run_only` of them at most (0: group_max). */
