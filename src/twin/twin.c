@@ -27,7 +27,7 @@ static void fire(void *cookie)
 
 static enum err check(const struct twin_options *options, char *why, size_t why_bytes)
 {
-    if (options->kind != NULL && strcmp(options->kind, "espresso") != 0)
+    if (twin_kind_find(options->kind) == NULL)
         return complain(why, why_bytes, ERR_INPUT, "there is no twin of this kind", options->kind);
     if (options->id == NULL || !id_valid(str_from(options->id)))
         return complain(why, why_bytes, ERR_INPUT, "a machine id has 1 to 64 of A-Z a-z 0-9 . _ -",
@@ -48,7 +48,8 @@ static enum err add_faults(struct twin *twin, const struct twin_options *options
 {
     for (size_t i = 0; i < options->fault_count; i++) {
         const char *name = options->faults[i];
-        if (twin_faults_add(&twin->faults, str_from(name), &twin->physics.faults) != ERR_OK)
+        if (twin_faults_add(&twin->faults, twin->kind, str_from(name),
+                            twin->kind->faults(twin->metal)) != ERR_OK)
             return complain(why, why_bytes, ERR_INPUT, "there is no such fault", name);
     }
     return ERR_OK;
@@ -93,7 +94,7 @@ static enum err own_token(const char *journal_file, char token[TOKEN_TEXT_BYTES]
     return err;
 }
 
-static enum err open_http(struct twin *twin, const struct twin_options *options)
+static enum err open_link(struct twin *twin, const struct twin_options *options)
 {
     char made[TOKEN_TEXT_BYTES];
     const char *token = options->token;
@@ -103,18 +104,28 @@ static enum err open_http(struct twin *twin, const struct twin_options *options)
             return err;
         token = made;
     }
-    return twin_http_create(twin->loop, options->server_url, token, options->cacert,
-                            twin_board_http_done, twin, &twin->http);
+    const struct twin_link_options link = {
+        .loop = twin->loop,
+        .machine_id = twin->id,
+        .server_url = options->server_url,
+        .token = token,
+        .cacert = options->cacert,
+        .done = twin_board_link_done,
+        .cookie = twin,
+    };
+    return twin_http_create(&link, &twin->link);
 }
 
 /* ---- making ---- */
 
-static enum err seed_rng(struct twin *twin, uint64_t seed)
+static enum err make_metal(struct twin *twin, uint64_t seed)
 {
     enum err err = seed != 0 ? ERR_OK : sys_random(&seed, sizeof(seed));
-    if (err == ERR_OK)
-        rng_init(&twin->rng, seed);
-    return err;
+    if (err != ERR_OK)
+        return err;
+    rng_init(&twin->rng, seed);
+    twin->kind->init(twin->metal, twin, seed);
+    return ERR_OK;
 }
 
 static enum err open_files(struct twin *twin, const struct twin_options *options, char *why,
@@ -137,16 +148,20 @@ static enum err set_up(struct twin *twin, const struct twin_options *options, ch
                        size_t why_bytes)
 {
     twin->speed = options->speed != 0 ? options->speed : 1;
+    twin->sensor_s = options->sensor_s;
+    twin->audio_s = options->audio_s;
     twin->options.poll_ms = options->poll_s * 1000;
     twin->options.wait_s = options->poll_s == 0 ? LONG_POLL_S : 0;
     twin->id = mem_strdup(str_from(options->id));
-    if (twin->id == NULL)
+    twin->kind = twin_kind_find(options->kind);
+    twin->metal = mem_zalloc(twin->kind->metal_bytes);
+    if (twin->id == NULL || twin->metal == NULL)
         return ERR_NOMEM;
-    enum err err = seed_rng(twin, options->seed);
+    enum err err = make_metal(twin, options->seed);
     if (err == ERR_OK)
         err = open_files(twin, options, why, why_bytes);
     if (err == ERR_OK)
-        err = open_http(twin, options);
+        err = open_link(twin, options);
     if (err == ERR_OK)
         err = loop_timer_create(twin->loop, fire, twin, &twin->timer);
     if (err != ERR_OK)
@@ -185,11 +200,13 @@ void twin_destroy(struct twin *twin)
     if (twin == NULL)
         return;
     loop_timer_destroy(twin->timer);
-    twin_http_destroy(twin->http);
+    if (twin->link != NULL)
+        twin->link->destroy(twin->link);
     twin_flash_close(&twin->flash);
     if (twin->actuations_fd >= 0)
         close(twin->actuations_fd);
     mem_free(twin->id);
+    mem_free(twin->metal);
     mem_free(twin);
 }
 
@@ -223,11 +240,12 @@ enum err twin_run(struct loop *loop, const struct twin_options *options, char *w
 
 enum err twin_fault_set(struct twin *twin, struct str name, bool on)
 {
-    uint32_t bit = espresso_fault_from(name);
+    uint32_t bit = twin->kind->fault_from(name);
     if (bit == 0)
         return ERR_NOT_FOUND;
     twin_clock_run(twin);
-    twin->physics.faults = on ? twin->physics.faults | bit : twin->physics.faults & ~bit;
+    uint32_t *faults = twin->kind->faults(twin->metal);
+    *faults = on ? *faults | bit : *faults & ~bit;
     twin_clock_arm(twin);
     return ERR_OK;
 }
@@ -243,11 +261,13 @@ struct twin_status twin_status_get(const struct twin *twin)
 {
     return (struct twin_status){
         .phase = twin->powered ? device_phase_name(twin->device.phase) : "off",
-        .step = espresso_state_name(twin->espresso.machine.state),
+        .step = twin->kind->step_name(twin->metal),
         .acting = twin->device.acting,
         .boots = twin->boots,
         .starts = twin->device.stats.starts,
-        .pump_starts = twin->physics.pump_starts,
+        .pump_starts = twin->kind->starts(twin->metal),
+        .published = twin->published,
+        .publish_skipped = twin->publish_skipped,
         .reports = twin->device.stats.reports,
         .link_errors = twin->device.stats.link_errors,
     };

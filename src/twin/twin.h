@@ -18,7 +18,7 @@ struct twin; /* opaque */
 
 /* Texts are copied.  Zero or NULL means what stands in brackets. */
 struct twin_options {
-    const char *kind;       /* "espresso" (that) */
+    const char *kind;       /* "espresso" (that), "window" */
     const char *id;         /* machine id; needed */
     const char *server_url; /* "http://127.0.0.1:8000", "https://..."; needed */
     /* The device's token.  NULL or "auto": it makes one, keeps it beside the journal file
@@ -39,6 +39,26 @@ struct twin_options {
      * lost; once: for the first 8). */
     const char *faults[TWIN_FAULTS_MAX];
     size_t fault_count;
+    /* Sensors of a room (kind window), in real seconds; 0: as the machine's configuration says,
+     * UINT32_MAX: never.  Every reading goes out marked as simulated. */
+    uint32_t sensor_s, audio_s;
+};
+
+/* Sound as 16-bit little-endian PCM in base64, in pieces, made while it is read.  Copy it to read
+ * it again. */
+struct twin_audio {
+    uint64_t state[16];
+    uint32_t rate_hz;
+    size_t text_bytes; /* of base64, all in all */
+    /* The next bytes of the text, 0 after the last. */
+    size_t (*read)(struct twin_audio *audio, char *dst, size_t dst_bytes);
+};
+
+/* One value of one sensor.  `at` is when it is received: a board keeps no wall clock. */
+struct twin_reading {
+    const char *type; /* "temperature"; "audio": then `audio` is it */
+    double value;
+    const struct twin_audio *audio;
 };
 
 /* Starts when the loop runs.  ERR_INPUT, with a sentence in `why`: an option is unusable.
@@ -61,6 +81,7 @@ struct twin_status {
     const char *phase, *step; /* of the program; of the machine */
     bool acting;
     uint32_t boots, starts, pump_starts, reports, link_errors;
+    uint32_t published, publish_skipped; /* readings */
 };
 struct twin_status twin_status_get(const struct twin *twin);
 

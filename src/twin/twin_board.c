@@ -1,29 +1,7 @@
-/* The board: wires to the physics, a link over HTTP, flash, and power that can go. */
+/* The board: wires to the physics, a link, flash, and power that can go. */
 #include "twin/twin_int.h"
 
 #define POWER_OFF_MS 1000 /* of the board's clock */
-
-/* ---- wires ---- */
-
-static void read_wires(void *context, struct espresso_input *ret_input)
-{
-    const struct twin *twin = context;
-    *ret_input = espresso_physics_read(&twin->physics);
-}
-
-static void drive_wires(void *context, const struct espresso_outputs *outputs)
-{
-    struct twin *twin = context;
-    if (!espresso_outputs_off(outputs))
-        twin_record_motion(twin);
-    twin->outputs = *outputs;
-}
-
-static int32_t read_water(void *context)
-{
-    const struct twin *twin = context;
-    return (int32_t)twin->physics.tank_ml;
-}
 
 /* ---- what the program is brought ---- */
 
@@ -75,7 +53,7 @@ static enum err hal_send(void *context, const struct device_exchange *exchange)
     enum twin_loss loss = twin_faults_draw(&twin->faults, &twin->rng);
     if (loss == TWIN_LOSS_REQUEST)
         return ERR_IO;
-    enum err err = twin_http_send(twin->http, &request);
+    enum err err = twin->link->send(twin->link, &request);
     if (err != ERR_OK)
         return err;
     twin->exchange[exchange->channel] = exchange->id;
@@ -83,10 +61,11 @@ static enum err hal_send(void *context, const struct device_exchange *exchange)
     return ERR_OK;
 }
 
-void twin_board_http_done(void *cookie, enum device_channel channel, uint32_t status,
-                          struct str body)
+void twin_board_link_done(void *cookie, unsigned channel, uint32_t status, struct str body)
 {
     struct twin *twin = cookie;
+    if (channel >= DEVICE_CHANNEL_COUNT)
+        return; /* readings: volatile, nobody waits for their answer */
     /* First all that happened before this answer, so that the program hears it at its time. */
     twin_clock_run(twin);
     uint64_t exchange_id = twin->exchange[channel];
@@ -126,18 +105,11 @@ static enum err boot(struct twin *twin)
                   .write = hal_write,
                   .erase = hal_erase},
     };
-    const struct device_espresso_wires wires = {
-        .context = twin,
-        .read = read_wires,
-        .drive = drive_wires,
-        .water_ml = read_water,
-        .provenance = "simulated",
-    };
     wipe_journal(twin);
     twin->boots++;
     twin->powered = true;
     twin->phase_told = DEVICE_PHASE_COUNT;
-    device_espresso_init(&twin->espresso, ESPRESSO_ORIGINAL_ONLY, &wires);
+    twin->options.kind_context = twin->kind->boot(twin->metal);
     enum err err = device_init(&twin->device, &twin->options, &hal);
     twin->due_ms = twin->clock_ms;
     return err;
@@ -150,9 +122,9 @@ void twin_board_power_off(struct twin *twin)
     twin->powered = false;
     twin->power_on_ms = twin->clock_ms + POWER_OFF_MS;
     twin->due_ms = twin->power_on_ms;
-    twin->outputs = (struct espresso_outputs){0};
+    twin->kind->off(twin->metal);
     twin->device.acting = false;
-    twin_http_cancel(twin->http);
+    twin->link->cancel(twin->link);
     for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++)
         twin->exchange[i] = 0;
     log_line(LOG_INFO, "twin", "id", "%s", twin->id, "power", "%s", "off", NULL);
@@ -160,14 +132,10 @@ void twin_board_power_off(struct twin *twin)
 
 enum err twin_board_init(struct twin *twin)
 {
-    espresso_physics_init(&twin->physics);
-    twin->options.kind = &device_espresso_kind;
-    twin->options.kind_context = &twin->espresso;
+    twin->options.kind = twin->kind->device;
     twin->options.machine_id = twin->id;
     twin->options.firmware = "automat-twin/1";
-    twin->options.capabilities =
-        "{\"kind\":\"espresso\",\"commands\":[\"brew\"],\"claims\":true,\"journal\":true,"
-        "\"progress\":true,\"simulated\":true}";
+    twin->options.capabilities = twin->kind->capabilities;
     twin->options.clock_speed = twin->speed;
     return boot(twin);
 }
@@ -178,13 +146,12 @@ static void after_step(struct twin *twin)
 {
     struct twin_faults *faults = &twin->faults;
     if (twin->was_acting && !twin->device.acting) {
-        twin->physics.faults &= ~faults->physics_once;
+        *twin->kind->faults(twin->metal) &= ~faults->physics_once;
         faults->physics_once = 0;
     }
     twin->was_acting = twin->device.acting;
     if (faults->reboot.on && twin->device.acting &&
-        str_equal(str_from(faults->reboot_at),
-                  str_from(espresso_state_name(twin->espresso.machine.state)))) {
+        str_equal(str_from(faults->reboot_at), str_from(twin->kind->step_name(twin->metal)))) {
         faults->reboot.on = !faults->reboot.once;
         twin_board_power_off(twin);
     }

@@ -22,9 +22,9 @@ static void physics_catch_up(struct twin *twin)
         int64_t dt = twin->clock_ms - twin->physics_ms;
         if (dt > PHYSICS_MS)
             dt = PHYSICS_MS;
-        espresso_physics_step(&twin->physics, &twin->outputs, (uint32_t)dt, &twin->rng);
+        twin->kind->step(twin->metal, (uint32_t)dt, &twin->rng);
         twin->physics_ms += dt;
-        twin_record_pump(twin);
+        twin_record_starts(twin);
     }
 }
 
@@ -55,6 +55,7 @@ void twin_clock_run(struct twin *twin)
         if (twin->clock_ms >= twin->due_ms)
             twin_board_step(twin);
     }
+    twin_sensors_run(twin);
 }
 
 void twin_clock_arm(struct twin *twin)

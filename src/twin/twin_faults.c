@@ -12,12 +12,13 @@ static bool take_end(struct str *text, struct str end)
     return true;
 }
 
-enum err twin_faults_add(struct twin_faults *faults, struct str text, uint32_t *physics_bits)
+enum err twin_faults_add(struct twin_faults *faults, const struct twin_kind *kind, struct str text,
+                         uint32_t *physics_bits)
 {
     struct str reboot_at = STR("reboot_at=");
     bool once = take_end(&text, STR(":once"));
     struct twin_fault fault = {.on = true, .once = once};
-    uint32_t bit = espresso_fault_from(text);
+    uint32_t bit = kind->fault_from(text);
     if (bit != 0) {
         *physics_bits |= bit;
         faults->physics_once |= once ? bit : 0;
@@ -26,8 +27,8 @@ enum err twin_faults_add(struct twin_faults *faults, struct str text, uint32_t *
     if (str_starts(text, reboot_at)) {
         struct str step = str_slice(text, reboot_at.len, text.len);
         faults->reboot = fault;
-        for (int i = 0; i < ESPRESSO_STATE_COUNT; i++) {
-            if (str_equal(step, str_from(espresso_state_name((enum espresso_state)i))))
+        for (unsigned i = 0; kind->step_at(i) != NULL; i++) {
+            if (str_equal(step, str_from(kind->step_at(i))))
                 return str_copy(faults->reboot_at, sizeof(faults->reboot_at), step);
         }
         return ERR_INPUT;

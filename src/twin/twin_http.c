@@ -6,13 +6,15 @@
 #include <string.h>
 #include <uv.h>
 
-#define ANSWER_BYTES_MAX (64 * KIB)
-#define URL_BYTES        2048
-#define HEADER_BYTES     512
+#define ANSWER_BYTES_MAX    (64 * KIB)
+#define URL_BYTES           2048
+#define HEADER_BYTES        512
+#define READINGS_BYTES_MAX  (256 * KIB)
+#define READINGS_TIMEOUT_MS 10000
 
 struct request { /* one channel */
     struct twin_http *http;
-    enum device_channel channel;
+    unsigned channel;
     CURL *easy;
     struct curl_slist *headers;
     struct buf answer;
@@ -22,13 +24,14 @@ struct request { /* one channel */
 };
 
 struct twin_http {
+    struct twin_link link; /* first: a link is this */
     struct loop *loop;
     struct loop_timer *timer;
     CURLM *multi;
-    char *server_url, *authorization, *cacert;
-    twin_http_done *done;
+    char *server_url, *authorization, *cacert, *readings_path;
+    twin_link_done *done;
     void *cookie;
-    struct request request[DEVICE_CHANNEL_COUNT];
+    struct request request[TWIN_CHANNEL_COUNT];
 };
 
 struct watch { /* one socket; outlives twin_http until libuv let go of it */
@@ -185,10 +188,10 @@ static enum err open_multi(struct twin_http *http)
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++) {
+    for (unsigned i = 0; i < TWIN_CHANNEL_COUNT; i++) {
         struct request *request = &http->request[i];
         request->http = http;
-        request->channel = (enum device_channel)i;
+        request->channel = i;
         buf_init(&request->answer, ANSWER_BYTES_MAX);
         request->easy = curl_easy_init();
         if (request->easy == NULL)
@@ -197,62 +200,48 @@ static enum err open_multi(struct twin_http *http)
     return ERR_OK;
 }
 
-static enum err copy_texts(struct twin_http *http, const char *server_url, const char *token,
-                           const char *cacert)
+static enum err copy_texts(struct twin_http *http, const struct twin_link_options *options)
 {
     char header[HEADER_BYTES];
-    struct str url = str_from(server_url);
+    char path[WIRE_PATH_BYTES];
+    const char *token = options->token;
+    const char *cacert = options->cacert;
+    struct str url = str_from(options->server_url);
     while (url.len > 0 && url.at[url.len - 1] == '/')
         url.len--;
     int len = snprintf(header, sizeof(header), "Authorization: Bearer %s", token);
     if (len < 0 || (size_t)len >= sizeof(header) || strpbrk(token, "\r\n") != NULL)
         return ERR_INPUT;
+    (void)snprintf(path, sizeof(path), "/api/machines/%s/readings", options->machine_id);
+    http->readings_path = mem_strdup(str_from(path));
     http->server_url = mem_strdup(url);
     http->authorization = mem_strdup(str_from(header));
     http->cacert = cacert != NULL ? mem_strdup(str_from(cacert)) : NULL;
     bool all = http->server_url != NULL && http->authorization != NULL &&
-               (cacert == NULL || http->cacert != NULL);
+               http->readings_path != NULL && (cacert == NULL || http->cacert != NULL);
     return all ? ERR_OK : ERR_NOMEM;
 }
 
-enum err twin_http_create(struct loop *loop, const char *server_url, const char *token,
-                          const char *cacert, twin_http_done *done, void *cookie,
-                          struct twin_http **ret_http)
+static struct twin_http *http_of(struct twin_link *link)
 {
-    struct twin_http *http = mem_zalloc(sizeof(*http));
-    if (http == NULL)
-        return ERR_NOMEM;
-    http->loop = loop;
-    http->done = done;
-    http->cookie = cookie;
-    enum err err = loop_timer_create(loop, timer_fired, http, &http->timer);
-    if (err == ERR_OK)
-        err = copy_texts(http, server_url, token, cacert);
-    if (err == ERR_OK)
-        err = open_multi(http);
-    if (err != ERR_OK) {
-        twin_http_destroy(http);
-        return err;
-    }
-    *ret_http = http;
-    return ERR_OK;
+    return (struct twin_http *)(void *)link;
 }
 
-void twin_http_cancel(struct twin_http *http)
+static void link_cancel(struct twin_link *link)
 {
-    for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++) {
+    struct twin_http *http = http_of(link);
+    for (unsigned i = 0; i < TWIN_CHANNEL_COUNT; i++) {
         if (http->request[i].easy != NULL)
             request_clear(&http->request[i]);
     }
 }
 
-void twin_http_destroy(struct twin_http *http)
+static void link_destroy(struct twin_link *link)
 {
-    if (http == NULL)
-        return;
+    struct twin_http *http = http_of(link);
     if (http->multi != NULL)
-        twin_http_cancel(http);
-    for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++) {
+        link_cancel(link);
+    for (unsigned i = 0; i < TWIN_CHANNEL_COUNT; i++) {
         if (http->request[i].easy != NULL)
             curl_easy_cleanup(http->request[i].easy);
         buf_finish(&http->request[i].answer);
@@ -263,6 +252,7 @@ void twin_http_destroy(struct twin_http *http)
     mem_free(http->server_url);
     mem_free(http->authorization);
     mem_free(http->cacert);
+    mem_free(http->readings_path);
     mem_free(http);
 }
 
@@ -323,7 +313,7 @@ static void set_options(struct request *request, const struct twin_request *aske
     }
 }
 
-enum err twin_http_send(struct twin_http *http, const struct twin_request *asked)
+static enum err http_send(struct twin_http *http, const struct twin_request *asked)
 {
     char url[URL_BYTES];
     struct request *request = &http->request[asked->channel];
@@ -348,5 +338,51 @@ enum err twin_http_send(struct twin_http *http, const struct twin_request *asked
         return ERR_IO;
     }
     request->busy = true;
+    return ERR_OK;
+}
+
+static enum err link_send(struct twin_link *link, const struct twin_request *asked)
+{
+    return http_send(http_of(link), asked);
+}
+
+static enum err link_publish(struct twin_link *link, const struct twin_reading *readings,
+                             size_t count)
+{
+    struct twin_http *http = http_of(link);
+    if (http->request[TWIN_READINGS].busy)
+        return ERR_AGAIN;
+    struct buf body;
+    buf_init(&body, READINGS_BYTES_MAX);
+    enum err err = twin_readings_body(readings, count, &body);
+    if (err == ERR_OK)
+        err = http_send(http, &(struct twin_request){.channel = TWIN_READINGS,
+                                                     .post = true,
+                                                     .path = http->readings_path,
+                                                     .body = buf_str(&body),
+                                                     .timeout_ms = READINGS_TIMEOUT_MS});
+    buf_finish(&body);
+    return err;
+}
+
+enum err twin_http_create(const struct twin_link_options *options, struct twin_link **ret_link)
+{
+    struct twin_http *http = mem_zalloc(sizeof(*http));
+    if (http == NULL)
+        return ERR_NOMEM;
+    http->link = (struct twin_link){link_send, link_publish, link_cancel, link_destroy};
+    http->loop = options->loop;
+    http->done = options->done;
+    http->cookie = options->cookie;
+    enum err err = loop_timer_create(http->loop, timer_fired, http, &http->timer);
+    if (err == ERR_OK)
+        err = copy_texts(http, options);
+    if (err == ERR_OK)
+        err = open_multi(http);
+    if (err != ERR_OK) {
+        link_destroy(&http->link);
+        return err;
+    }
+    *ret_link = &http->link;
     return ERR_OK;
 }

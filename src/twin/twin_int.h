@@ -4,17 +4,20 @@
 
 #include <stdio.h>
 
-#include "device/device_espresso.h"
-#include "machine/espresso/espresso_physics.h"
+#include "device/device.h"
 #include "sys/sys.h"
 #include "twin/twin.h"
 
-/* ---- twin_http.c: one request a channel over libcurl, on the loop ---- */
+struct twin;
 
-struct twin_http;
+/* ---- a road to the server: one file each.  The first member of its own struct. ---- */
+
+/* The program's channels, and one of the twin's own that never holds those up. */
+#define TWIN_READINGS      DEVICE_CHANNEL_COUNT
+#define TWIN_CHANNEL_COUNT (DEVICE_CHANNEL_COUNT + 1)
 
 struct twin_request {
-    enum device_channel channel;
+    unsigned channel; /* of the program: enum device_channel */
     bool post;
     const char *path;       /* copied */
     const char *journal_id; /* or NULL; copied */
@@ -22,17 +25,71 @@ struct twin_request {
     uint32_t timeout_ms;
 };
 
-/* `done` is called on the loop, later than twin_http_send, at most once a request: status 0 means
- * that no whole answer came.  The body lives until it returns.  A newer request on a channel calls
- * the older one off. */
-typedef void twin_http_done(void *cookie, enum device_channel channel, uint32_t status,
-                            struct str body);
-MUST_USE enum err twin_http_create(struct loop *loop, const char *server_url, const char *token,
-                                   const char *cacert, twin_http_done *done, void *cookie,
-                                   struct twin_http **ret_http);
-void twin_http_destroy(struct twin_http *http);
-MUST_USE enum err twin_http_send(struct twin_http *http, const struct twin_request *request);
-void twin_http_cancel(struct twin_http *http); /* all channels; done is not called */
+struct twin_link {
+    /* Starts an exchange.  A newer one on a channel calls the older one off. */
+    enum err (*send)(struct twin_link *link, const struct twin_request *request);
+    /* Readings, volatile: ERR_AGAIN while those before are still under way, then these are left
+     * out.  All is copied. */
+    enum err (*publish)(struct twin_link *link, const struct twin_reading *readings, size_t count);
+    /* The board's power went: all channels; `done` is not called. */
+    void (*cancel)(struct twin_link *link);
+    void (*destroy)(struct twin_link *link);
+};
+
+/* Called on the loop, later than `send`, at most once a request: status 0 means that no whole
+ * answer came.  The body lives until it returns. */
+typedef void twin_link_done(void *cookie, unsigned channel, uint32_t status, struct str body);
+
+/* What a road is made from; texts live for the call. */
+struct twin_link_options {
+    struct loop *loop;
+    const char *machine_id, *server_url, *token, *cacert;
+    twin_link_done *done;
+    void *cookie;
+};
+
+/* ---- twin_http.c: HTTP over libcurl ---- */
+MUST_USE enum err twin_http_create(const struct twin_link_options *options,
+                                   struct twin_link **ret_link);
+
+/* ---- twin_readings.c: the body of POST /api/machines/ID/readings ---- */
+MUST_USE enum err twin_readings_body(const struct twin_reading *readings, size_t count,
+                                     struct buf *body);
+
+/* ---- a kind of machine: one file each, and a line in twin_kinds.c ---- */
+
+/* `metal` is the kind's own struct: physics, what drives it, and the kind as the program runs it.
+ */
+struct twin_kind {
+    const struct device_kind *device;
+    const char *capabilities; /* JSON */
+    size_t metal_bytes;
+    /* Before the first boot. */
+    void (*init)(void *metal, struct twin *twin, uint64_t seed);
+    /* Power comes on: a fresh program.  Returns the kind_context of the program. */
+    void *(*boot)(void *metal);
+    /* Power went: nothing is energised. */
+    void (*off)(void *metal);
+    /* What the outputs do to the metal in `dt_ms` of the board's clock. */
+    void (*step)(void *metal, uint32_t dt_ms, struct rng *rng);
+    /* Bits of the physics' faults; 0: no such fault. */
+    uint32_t (*fault_from)(struct str name);
+    uint32_t *(*faults)(void *metal);
+    /* Names of the state machine; NULL beyond the last. */
+    const char *(*step_at)(unsigned index);
+    const char *(*step_name)(const void *metal);
+    /* What is counted apart (README rule 5): starts so far, and what one is called. */
+    uint32_t (*starts)(const void *metal);
+    const char *start_word;
+    /* Readings due at `now_ms` (board's clock), at most TWIN_READINGS_MAX; NULL: the kind has no
+     * such sensors.  Texts and audio live until the next call. */
+    size_t (*read)(void *metal, int64_t now_ms, struct twin_reading *ret_readings);
+};
+#define TWIN_READINGS_MAX 8
+
+/* NULL: there is no such kind.  NULL name: the first. */
+const struct twin_kind *twin_kind_find(const char *name);
+extern const struct twin_kind twin_espresso;
 
 /* ---- twin_flash.c: the journal's memory ---- */
 
@@ -64,8 +121,8 @@ struct twin_faults {
     uint32_t exchanges; /* while link_loss is on */
 };
 /* ERR_INPUT: no such fault.  Physics faults are set in `*physics_bits`. */
-MUST_USE enum err twin_faults_add(struct twin_faults *faults, struct str text,
-                                  uint32_t *physics_bits);
+MUST_USE enum err twin_faults_add(struct twin_faults *faults, const struct twin_kind *kind,
+                                  struct str text, uint32_t *physics_bits);
 
 enum twin_loss { TWIN_LOSS_NONE, TWIN_LOSS_REQUEST, TWIN_LOSS_ANSWER };
 /* What becomes of the next exchange. */
@@ -76,16 +133,15 @@ enum twin_loss twin_faults_draw(struct twin_faults *faults, struct rng *rng);
 struct twin {
     struct loop *loop;
     struct loop_timer *timer;
-    char *id, *capabilities;
+    char *id;
     struct device_options options; /* of the program */
     struct device device;
-    struct device_espresso espresso;
-    struct espresso_physics physics;
-    struct espresso_outputs outputs; /* as driven now */
+    const struct twin_kind *kind;
+    void *metal;
     struct rng rng;
     struct twin_flash flash;
     struct twin_faults faults;
-    struct twin_http *http;
+    struct twin_link *link;
     int actuations_fd; /* -1: none */
 
     /* time: `clock_ms` is the board's, which runs `speed` times faster than the real one */
@@ -102,9 +158,13 @@ struct twin {
     uint64_t exchange[DEVICE_CHANNEL_COUNT];
     enum twin_loss loss[DEVICE_CHANNEL_COUNT];
 
+    /* sensors */
+    uint32_t sensor_s, audio_s; /* options */
+    uint32_t published, publish_skipped;
+
     /* what is told about the metal */
     struct id128 moved_uid; /* the order whose first motion was recorded */
-    uint32_t pump_starts;
+    uint32_t starts;
     bool was_acting;
     enum device_phase phase_told;
 };
@@ -113,8 +173,10 @@ struct twin {
 MUST_USE enum err twin_board_init(struct twin *twin);
 void twin_board_step(struct twin *twin); /* everything due at twin->clock_ms */
 void twin_board_power_off(struct twin *twin);
-void twin_board_http_done(void *cookie, enum device_channel channel, uint32_t status,
-                          struct str body);
+void twin_board_link_done(void *cookie, unsigned channel, uint32_t status, struct str body);
+
+/* ---- twin_sensors.c ---- */
+void twin_sensors_run(struct twin *twin); /* what is due now */
 
 /* ---- twin_clock.c ---- */
 /* Lets the board and the physics live until now. */
@@ -125,7 +187,7 @@ void twin_clock_arm(struct twin *twin);
 
 /* ---- twin_record.c ---- */
 MUST_USE enum err twin_record_open(struct twin *twin, const char *path);
-void twin_record_motion(struct twin *twin);
-void twin_record_pump(struct twin *twin);
+void twin_record_motion(struct twin *twin); /* an output is about to be driven */
+void twin_record_starts(struct twin *twin);
 
 #endif

@@ -39,10 +39,11 @@ void twin_record_motion(struct twin *twin)
     record(twin, "motion");
 }
 
-void twin_record_pump(struct twin *twin)
+void twin_record_starts(struct twin *twin)
 {
-    if (twin->physics.pump_starts == twin->pump_starts)
+    uint32_t starts = twin->kind->starts(twin->metal);
+    if (starts == twin->starts)
         return;
-    twin->pump_starts = twin->physics.pump_starts;
-    record(twin, "pump");
+    twin->starts = starts;
+    record(twin, twin->kind->start_word);
 }
