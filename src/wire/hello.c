@@ -107,6 +107,10 @@ enum err wire_welcome_encode(const struct wire_welcome *welcome, struct text *te
     wire_object(&w);
     wire_key(&w, "admission");
     wire_put_text(&w, admissions[welcome->admission]);
+    if (!id128_is_zero(welcome->boot_id)) {
+        wire_key(&w, "boot_id");
+        wire_put_id(&w, welcome->boot_id);
+    }
     if (welcome->config.at != NULL) {
         wire_key(&w, "config");
         wire_put_raw(&w, welcome->config);
@@ -165,6 +169,7 @@ enum err wire_welcome_decode(struct str body, struct wire_welcome *ret_welcome,
     }
     if (wire_field(&fields, "config", false, WIRE_OBJECT, &value))
         welcome.config = value.raw;
+    (void)wire_field_id(&fields, "boot_id", false, &welcome.boot_id);
     read_running(&fields, &welcome);
     enum err err = wire_fields_end(&fields, ret_fault);
     if (err == ERR_OK)

@@ -210,21 +210,31 @@ static bool decimal_scale(struct decimal decimal, uint64_t *ret_value)
     return *ret_value <= MILLI_MAX;
 }
 
-enum err wire_get_milli(struct wire_value value, int64_t *ret_milli)
+static enum err get_fixed(struct wire_value value, int32_t digits, int64_t *ret_fixed)
 {
     if (value.type != WIRE_NUMBER)
         return ERR_INPUT;
     struct str raw = value.raw;
-    struct decimal decimal = {.exponent = 3};
+    struct decimal decimal = {.exponent = digits};
     bool negative = raw.at[0] == '-';
     size_t at = read_digits(raw, negative ? 1 : 0, &decimal, false);
     if (at < raw.len && raw.at[at] == '.')
         at = read_digits(raw, at + 1, &decimal, true);
     if (at < raw.len)
         decimal.exponent += read_exponent(raw, at + 1);
-    uint64_t milli;
-    if (!decimal_scale(decimal, &milli))
+    uint64_t fixed;
+    if (!decimal_scale(decimal, &fixed))
         return ERR_INPUT;
-    *ret_milli = negative ? -(int64_t)milli : (int64_t)milli;
+    *ret_fixed = negative ? -(int64_t)fixed : (int64_t)fixed;
     return ERR_OK;
+}
+
+enum err wire_get_milli(struct wire_value value, int64_t *ret_milli)
+{
+    return get_fixed(value, 3, ret_milli);
+}
+
+enum err wire_get_micro(struct wire_value value, int64_t *ret_micro)
+{
+    return get_fixed(value, 6, ret_micro);
 }

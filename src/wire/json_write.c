@@ -110,15 +110,24 @@ void wire_put_i64(struct wire_writer *writer, int64_t value)
     text_add_i64(writer->text, value);
 }
 
-void wire_put_milli(struct wire_writer *writer, int64_t milli)
+static void put_fixed(struct wire_writer *writer, int64_t value, unsigned digits)
 {
-    unsigned digits = 3;
-    while (digits > 0 && milli % 10 == 0) {
-        milli /= 10;
+    while (digits > 0 && value % 10 == 0) {
+        value /= 10;
         digits--;
     }
     before(writer);
-    text_add_fixed(writer->text, milli, digits);
+    text_add_fixed(writer->text, value, digits);
+}
+
+void wire_put_milli(struct wire_writer *writer, int64_t milli)
+{
+    put_fixed(writer, milli, 3);
+}
+
+void wire_put_micro(struct wire_writer *writer, int64_t micro)
+{
+    put_fixed(writer, micro, 6);
 }
 
 void wire_put_bool(struct wire_writer *writer, bool value)

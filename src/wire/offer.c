@@ -30,6 +30,10 @@ enum err wire_offer_encode(const struct wire_offer *offer, struct text *text)
         wire_key(&w, "max_duration_s");
         wire_put_u64(&w, offer->max_duration_s);
     }
+    if (!id128_is_zero(offer->journal_id)) {
+        wire_key(&w, "journal_id");
+        wire_put_id(&w, offer->journal_id);
+    }
     wire_object_end(&w);
     return text->overflow ? ERR_FULL : ERR_OK;
 }
@@ -62,6 +66,7 @@ enum err wire_offer_decode(struct str body, struct wire_offer *ret_offer,
     (void)wire_field_text(&fields, "state", false, state, sizeof(state));
     offer.has_claim = wire_field_id(&fields, "claim_id", false, &offer.claim_id);
     (void)wire_field_u32(&fields, "max_duration_s", false, WIRE_SECONDS_MAX, &offer.max_duration_s);
+    (void)wire_field_id(&fields, "journal_id", false, &offer.journal_id);
     /* Anything but a plain offer must not be taken for one. */
     offer.running = offer.has_claim || !str_equal(str_from(state), STR("pending"));
     enum err err = wire_fields_end(&fields, ret_fault);

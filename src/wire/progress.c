@@ -29,6 +29,10 @@ enum err wire_progress_encode(const struct wire_progress *progress, struct text 
     ASSERT(progress->sample_count <= WIRE_SAMPLES_MAX);
     wire_begin(&w, text);
     wire_object(&w);
+    if (progress->command_id != 0) {
+        wire_key(&w, "command_id");
+        wire_put_u64(&w, progress->command_id);
+    }
     wire_key(&w, "claim_id");
     wire_put_id(&w, progress->claim_id);
     wire_key(&w, "step");
@@ -118,6 +122,7 @@ enum err wire_progress_decode(struct str body, int32_t *storage, size_t storage_
     struct wire_progress progress = {.samples = storage};
     wire_fields_open(&fields, body);
     (void)wire_field_id(&fields, "claim_id", true, &progress.claim_id);
+    (void)wire_field_u64(&fields, "command_id", false, INT64_MAX, &progress.command_id);
     (void)wire_field_text(&fields, "step", false, progress.step, sizeof(progress.step));
     read_columns(&fields, &progress);
     enum err err = read_samples(&fields, storage, storage_count, &progress);

@@ -55,6 +55,10 @@ enum err wire_report_encode(const struct wire_report *report, struct text *text)
     struct wire_writer w;
     wire_begin(&w, text);
     wire_object(&w);
+    if (report->command_id != 0) {
+        wire_key(&w, "command_id");
+        wire_put_u64(&w, report->command_id);
+    }
     wire_key(&w, "status");
     wire_put_text(&w, wire_status_name(report->status));
     if (report->has_claim) {
@@ -105,6 +109,7 @@ static void read_meta(struct wire_fields *fields, struct wire_report *report)
     struct wire_value value;
     if (!wire_field(fields, "meta", false, WIRE_OBJECT, &value))
         return;
+    report->meta = value.raw;
     struct wire_fields meta = wire_fields_of(fields, value);
     (void)wire_field_text(&meta, "error", false, report->reason, sizeof(report->reason));
     (void)wire_field_text(&meta, "warning", false, report->warning, sizeof(report->warning));
@@ -131,6 +136,7 @@ enum err wire_report_decode(struct str body, struct wire_report *ret_report,
     report.has_claim = wire_field_id(&fields, "claim_id", false, &report.claim_id);
     (void)wire_field_id(&fields, "journal_id", false, &report.journal_id);
     (void)wire_field_id(&fields, "uid", false, &report.uid);
+    (void)wire_field_u64(&fields, "command_id", false, INT64_MAX, &report.command_id);
     read_meta(&fields, &report);
     enum err err = wire_fields_end(&fields, ret_fault);
     if (err == ERR_OK)

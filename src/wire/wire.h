@@ -64,6 +64,8 @@ MUST_USE enum err wire_get_u64(struct wire_value value, uint64_t *ret_value);
 MUST_USE enum err wire_get_u32(struct wire_value value, uint32_t *ret_value);
 /* Any number, in thousandths, rounded half away from zero; at most 9e15 either way. */
 MUST_USE enum err wire_get_milli(struct wire_value value, int64_t *ret_milli);
+/* The same in millionths; at most 9e15 of them. */
+MUST_USE enum err wire_get_micro(struct wire_value value, int64_t *ret_micro);
 /* Escapes read, NUL-terminated.  ERR_FULL: does not fit; ERR_INPUT: no string, or a NUL inside. */
 MUST_USE enum err wire_get_text(struct wire_value value, char *dst, size_t dst_bytes);
 /* 32 hex digits. */
@@ -88,6 +90,7 @@ void wire_put_text(struct wire_writer *writer, const char *text);
 void wire_put_u64(struct wire_writer *writer, uint64_t value);
 void wire_put_i64(struct wire_writer *writer, int64_t value);
 void wire_put_milli(struct wire_writer *writer, int64_t milli); /* 92500 is 92.5 */
+void wire_put_micro(struct wire_writer *writer, int64_t micro);
 void wire_put_bool(struct wire_writer *writer, bool value);
 void wire_put_null(struct wire_writer *writer);
 void wire_put_id(struct wire_writer *writer, struct id128 id);
@@ -130,6 +133,8 @@ struct wire_offer {
     bool has_claim;
     struct id128 claim_id;   /* only then */
     uint32_t max_duration_s; /* 0: not said */
+    /* MQTT, where every board of a machine hears it: whose claim is running; zero: not said */
+    struct id128 journal_id;
 };
 MUST_USE enum err wire_offer_encode(const struct wire_offer *offer, struct text *text);
 MUST_USE enum err wire_offer_decode(struct str body, struct wire_offer *ret_offer,
@@ -153,6 +158,8 @@ struct wire_report {
     uint32_t number_count;
     struct wire_number number[WIRE_NUMBERS_MAX]; /* into meta */
     struct str sensors;                          /* meta.sensors, a JSON object; at NULL: none */
+    uint64_t command_id;                         /* MQTT, where no path says it; 0: not said */
+    struct str meta; /* decoded only: the whole object as written; at NULL: none */
 };
 MUST_USE enum err wire_report_encode(const struct wire_report *report, struct text *text);
 MUST_USE enum err wire_report_decode(struct str body, struct wire_report *ret_report,
@@ -201,6 +208,7 @@ struct wire_welcome {
     bool has_running;
     uint64_t running_command_id;
     struct id128 running_uid, running_claim_id; /* claim zero: not told */
+    struct id128 boot_id; /* MQTT: of the hello that this answers; zero: told unasked */
 };
 MUST_USE enum err wire_welcome_encode(const struct wire_welcome *welcome, struct text *text);
 MUST_USE enum err wire_welcome_decode(struct str body, struct wire_welcome *ret_welcome,
@@ -216,6 +224,7 @@ struct wire_progress {
     uint32_t sample_count;
     /* sample_count rows of 1 + column_count numbers: t_ms, then the columns; the caller's array */
     const int32_t *samples;
+    uint64_t command_id; /* MQTT, where no path says it; 0: not said */
 };
 MUST_USE enum err wire_progress_encode(const struct wire_progress *progress, struct text *text);
 /* `storage` keeps the rows; ERR_FULL when `storage_count` numbers are not enough. */
@@ -241,6 +250,108 @@ MUST_USE enum err wire_problem_encode(const struct wire_problem *problem, uint32
                                       struct text *text);
 MUST_USE enum err wire_problem_decode(struct str body, struct wire_problem *ret_problem,
                                       struct wire_fault *ret_fault);
+
+/* ---- messages of the MQTT road (hello, config, offer, report and progress are those above) ----
+ */
+
+/* machines/{id}/claim */
+struct wire_claim {
+    uint64_t command_id;
+    struct id128 uid, claim_id, journal_id;
+    struct str sensors; /* as the machine stood; a JSON object, at NULL: none */
+};
+MUST_USE enum err wire_claim_encode(const struct wire_claim *claim, struct text *text);
+MUST_USE enum err wire_claim_decode(struct str body, struct wire_claim *ret_claim,
+                                    struct wire_fault *ret_fault);
+
+/* machines/{id}/claim/result.  Granted only with both deadlines; a decoder takes anything else for
+ * a refusal (README rule 5), or for malformed. */
+struct wire_claim_result {
+    uint64_t command_id;
+    struct id128 uid, claim_id; /* of the claim that this answers */
+    bool granted;
+    int64_t start_within_ms;
+    uint32_t max_duration_s;
+    bool stop;
+    char code[WIRE_NAME_BYTES]; /* when refused: a problem's code */
+};
+MUST_USE enum err wire_claim_result_encode(const struct wire_claim_result *result,
+                                           struct text *text);
+MUST_USE enum err wire_claim_result_decode(struct str body, struct wire_claim_result *ret_result,
+                                           struct wire_fault *ret_fault);
+
+/* machines/{id}/stop */
+struct wire_stop {
+    uint64_t command_id;
+    struct id128 uid, claim_id; /* claim zero: it was claimed without one */
+};
+MUST_USE enum err wire_stop_encode(const struct wire_stop *stop, struct text *text);
+MUST_USE enum err wire_stop_decode(struct str body, struct wire_stop *ret_stop,
+                                   struct wire_fault *ret_fault);
+
+/* machines/{id}/state, retained; offline is the will. */
+struct wire_state {
+    bool online;
+    char step[WIRE_NAME_BYTES]; /* "": not said */
+    struct str sensors;         /* JSON object; at NULL: none */
+};
+MUST_USE enum err wire_state_encode(const struct wire_state *state, struct text *text);
+MUST_USE enum err wire_state_decode(struct str body, struct wire_state *ret_state,
+                                    struct wire_fault *ret_fault);
+
+/* window/{id}/control: where to move, and how sure the model is. */
+struct wire_control {
+    int64_t position_milli; /* of percent */
+    bool has_confidence;
+    int64_t confidence_milli; /* of 1 */
+    uint64_t command_id;      /* 0: a proposal, not a command */
+};
+MUST_USE enum err wire_control_encode(const struct wire_control *control, struct text *text);
+MUST_USE enum err wire_control_decode(struct str body, struct wire_control *ret_control,
+                                      struct wire_fault *ret_fault);
+
+/* ml/inference/request/{id}.  Measured figures in millionths: loudness is a small number. */
+struct wire_inference {
+    char device_id[ID_BYTES_MAX + 1];
+    int64_t temperature_micro, humidity_micro, sound_micro; /* C, %, RMS of full scale */
+    int64_t at_ms;                                          /* epoch; "ts" */
+    char request_id[WIRE_NAME_BYTES];                       /* "": none */
+};
+MUST_USE enum err wire_inference_encode(const struct wire_inference *inference, struct text *text);
+MUST_USE enum err wire_inference_decode(struct str body, struct wire_inference *ret_inference,
+                                        struct wire_fault *ret_fault);
+
+/* A JSON object with "command_id" put in front of its members, which must not have one: what a path
+ * says over HTTP. */
+MUST_USE enum err wire_add_command_id(struct str object, uint64_t command_id, struct text *text);
+
+/* ---- topics ---- */
+
+enum wire_topic {
+    WIRE_TOPIC_HELLO, /* machines/{id}/...: a device publishes this and the next four */
+    WIRE_TOPIC_CLAIM,
+    WIRE_TOPIC_REPORT,
+    WIRE_TOPIC_PROGRESS,
+    WIRE_TOPIC_STATE,
+    WIRE_TOPIC_CONFIG, /* the server publishes this and the next three */
+    WIRE_TOPIC_CLAIM_RESULT,
+    WIRE_TOPIC_OFFER,
+    WIRE_TOPIC_STOP,
+    WIRE_TOPIC_INFERENCE, /* ml/inference/request/{id} */
+    WIRE_TOPIC_CONTROL,   /* window/{id}/control */
+    WIRE_TOPIC_SENSOR,    /* sensor/{id}/{type} */
+    WIRE_TOPIC_COUNT,
+};
+#define WIRE_TOPIC_BYTES 160 /* the longest of them, with NUL */
+
+/* Appended to `text`.  `machine_id` is checked by the caller, or "+" for a filter; so is `type`,
+ * which only WIRE_TOPIC_SENSOR has. */
+void wire_topic_add(struct text *text, enum wire_topic topic, struct str machine_id,
+                    struct str type);
+/* False: none of these, or its id is none.  `ret_type` (may be NULL) is set for WIRE_TOPIC_SENSOR:
+ * not empty, otherwise as it came. */
+MUST_USE bool wire_topic_read(struct str topic, enum wire_topic *ret_topic,
+                              struct str *ret_machine_id, struct str *ret_type);
 
 /* ---- paths: appended to `text`; ids are checked by the caller (id_valid), so nothing needs
  * escaping ---- */
