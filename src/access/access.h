@@ -47,8 +47,12 @@ enum access_permission {
     ACCESS_ALERT_ACKNOWLEDGE,
     ACCESS_AUDIT_READ, /* list and verify */
     ACCESS_METRICS_READ,
-    ACCESS_ACCOUNT_MANAGE, /* accounts: list, add, change, sign-in links */
-    ACCESS_TOKEN_MANAGE,   /* API tokens: list, make, revoke */
+    ACCESS_ACCOUNT_MANAGE,   /* accounts: list, add, change, sign-in links */
+    ACCESS_TOKEN_MANAGE,     /* API tokens: list, make, revoke */
+    ACCESS_TELEMETRY_READ,   /* readings of the rooms: latest, series, export */
+    ACCESS_TELEMETRY_MANAGE, /* what was refused, how long readings are kept */
+    ACCESS_CLIMATE_READ,     /* windows, predictions, the model */
+    ACCESS_CLIMATE_MANAGE,   /* a window's mode, the model's rollback */
     ACCESS_PERMISSION_COUNT
 };
 

@@ -31,6 +31,10 @@ static const struct right rights[ACCESS_PERMISSION_COUNT] = {
     [ACCESS_METRICS_READ] = {"metrics_read",             {false, false, true,  true}},
     [ACCESS_ACCOUNT_MANAGE] = {"account_manage",         {false, false, false, true}},
     [ACCESS_TOKEN_MANAGE] = {"token_manage",             {false, false, false, true}},
+    [ACCESS_TELEMETRY_READ] = {"telemetry_read",         {true,  true,  true,  true}},
+    [ACCESS_TELEMETRY_MANAGE] = {"telemetry_manage",     {false, false, true,  true}},
+    [ACCESS_CLIMATE_READ] = {"climate_read",             {true,  true,  true,  true}},
+    [ACCESS_CLIMATE_MANAGE] = {"climate_manage",         {false, false, true,  true}},
 };
 /* clang-format on */
 

@@ -17,6 +17,8 @@ enum err fleet_create(struct loop *loop, struct store *store, const struct fleet
         fleet->options.machines_max = 20000;
     if (fleet->options.online_s == 0)
         fleet->options.online_s = 30;
+    if (fleet->options.inactive_s == 0)
+        fleet->options.inactive_s = 300;
     if (fleet->options.waiting_hours == 0)
         fleet->options.waiting_hours = 24;
     enum err err = fleet_load(fleet);

@@ -29,7 +29,7 @@ fleet_admission_name(enum fleet_admission admission); /* "waiting", "admitted", 
 #define FLEET_NAME_BYTES       129 /* with NUL; UTF-8 */
 #define FLEET_STEP_BYTES       33
 #define FLEET_CONFIG_BYTES_MAX (16 * KIB)
-#define FLEET_BLOB_BYTES_MAX   (4 * KIB) /* capabilities, sensors */
+#define FLEET_BLOB_BYTES_MAX   (4 * KIB) /* capabilities, sensors, metadata */
 #define FLEET_TOKENS_MAX       4         /* active ones of one machine */
 #define FLEET_WAITING_MAX      100
 #define FLEET_TOKEN_BYTES      48 /* "ad_" and 43 characters, and NUL */
@@ -43,6 +43,7 @@ struct fleet_machine {
     enum fleet_admission admission;
     bool demo; /* seeded by --demo */
     int64_t created_at_ms;
+    const char *metadata; /* what people noted about it: a JSON object, never NULL */
 
     const char *config;     /* a JSON object, never NULL */
     int64_t config_version; /* 1, 2, 3, ... */
@@ -54,7 +55,9 @@ struct fleet_machine {
 
     /* Presence.  In memory; last_seen_at_ms is also written down about once a minute. */
     bool online;                 /* as of the last call about this machine or the last sweep */
+    bool active;                 /* heard of within options.inactive_s; false: never, or silent */
     uint32_t parked;             /* long polls and sockets open now */
+    uint32_t mqtt;               /* MQTT connections of it open now; counted in parked, too */
     int64_t last_seen_at_ms;     /* server time; 0: never */
     char step[FLEET_STEP_BYTES]; /* "" : not known (since this server started) */
     int64_t step_since_ms;       /* server time */
@@ -74,6 +77,7 @@ struct fleet_by {
 struct fleet_options {
     uint32_t machines_max;  /* 0: 20,000; then ERR_FULL */
     uint32_t online_s;      /* seen within: 0: 30 */
+    uint32_t inactive_s;    /* silent for so long: the alert `machine_inactive`; 0: 300 */
     uint32_t waiting_hours; /* a machine that waits and was not heard of for so long is forgotten;
                                0: 24 */
 };
@@ -81,8 +85,9 @@ MUST_USE enum err fleet_create(struct loop *loop, struct store *store,
                                const struct fleet_options *options, struct fleet **ret_fleet);
 void fleet_destroy(struct fleet *fleet); /* NULL does nothing */
 
-/* To be called every second or so: notices who went offline, writes down who was seen, forgets who
- * waited too long. */
+/* To be called every second or so: notices who went offline, writes down who was seen, raises and
+ * resolves `machine_inactive` for admitted machines that had been heard of, forgets who waited too
+ * long.  Silence is counted from the first call on: a server that was down heard nobody. */
 void fleet_sweep(struct fleet *fleet, int64_t now_ms, int64_t mono_ms);
 
 /* Called after a machine changed in memory (and on disk, where it is a thing of the disk).
@@ -142,6 +147,11 @@ void fleet_presence_park(struct fleet *fleet, struct str machine_id, int64_t now
                          int64_t mono_ms);
 void fleet_presence_unpark(struct fleet *fleet, struct str machine_id, int64_t now_ms,
                            int64_t mono_ms);
+/* The same for an MQTT connection. */
+void fleet_presence_connect(struct fleet *fleet, struct str machine_id, int64_t now_ms,
+                            int64_t mono_ms);
+void fleet_presence_disconnect(struct fleet *fleet, struct str machine_id, int64_t now_ms,
+                               int64_t mono_ms);
 /* What it is doing.  `step`: 1..32 bytes a-z 0-9 _, or empty: as before.  `sensors`: a JSON object
  * of at most 4 KiB, or empty: as before.  Counts as seen.  ERR_INPUT: which of them is wrong stays
  * as it was, and so does the other. ERR_NOT_FOUND. */
@@ -197,6 +207,12 @@ MUST_USE enum err fleet_config_set(struct fleet *fleet, struct fleet_by by, stru
                                    fleet_machine_fn *done, void *cookie);
 MUST_USE enum err fleet_name_set(struct fleet *fleet, struct fleet_by by, struct str machine_id,
                                  struct str name, fleet_machine_fn *done, void *cookie);
+
+/* What people say about it: `name` and `metadata` (a JSON object of at most 4 KiB, empty: {}); one
+ * whose `at` is NULL stays as it is.  One transaction.  ERR_INPUT, ERR_NOT_FOUND. */
+MUST_USE enum err fleet_describe(struct fleet *fleet, struct fleet_by by, struct str machine_id,
+                                 struct str name, struct str metadata, fleet_machine_fn *done,
+                                 void *cookie);
 
 /* A further token, good at once beside the others; ERR_CONFLICT: there are four. */
 MUST_USE enum err fleet_token_create(struct fleet *fleet, struct fleet_by by, struct str machine_id,

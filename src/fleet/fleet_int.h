@@ -29,9 +29,10 @@ struct device_token {
 
 struct machine {
     struct fleet_machine shown; /* first: what is given out is the machine */
-    char *config, *capabilities, *sensors;
+    char *config, *capabilities, *sensors, *metadata;
     int64_t seen_mono_ms;
     int64_t saved_seen_at_ms, second_device_at_ms;
+    int64_t inactive_at_ms; /* as written down: since when the alert stands; 0: it does not */
     struct device_token token[FLEET_TOKENS_MAX]; /* [0..token_count): oldest first */
 };
 
@@ -46,7 +47,8 @@ struct fleet {
     struct device_token *bucket[TOKEN_BUCKETS];
 
     struct op *ops; /* on their way through the store */
-    bool sweeping;
+    bool sweeping, swept;
+    int64_t listening_mono_ms; /* of the first sweep */
     void (*changed)(void *cookie, const struct fleet_machine *machine, enum fleet_change change);
     void *changed_cookie;
     void (*gone)(void *cookie, const char *machine_id, int64_t token_id);
@@ -129,9 +131,11 @@ enum fleet_statement {
     SQL_ADMISSION_SET,
     SQL_CONFIG_SET,
     SQL_NAME_SET,
+    SQL_METADATA_SET,
     SQL_HELLO_SHOW,
     SQL_HELLO_SET,
     SQL_SEEN_SET,
+    SQL_INACTIVE_SET,
     SQL_MACHINE_DELETE,
     SQL_MACHINE_DELETE_WAITING,
     SQL_TOKEN_INSERT,

@@ -24,6 +24,8 @@ static enum err fill_machine(struct machine *machine, struct store_stmt *stmt)
     shown->created_at_ms = store_col_i64(stmt, 11);
     shown->last_seen_at_ms = store_col_i64(stmt, 12);
     machine->saved_seen_at_ms = shown->last_seen_at_ms;
+    machine->inactive_at_ms = store_col_i64(stmt, 14);
+    shown->active = shown->last_seen_at_ms != 0 && machine->inactive_at_ms == 0;
     if (str_copy(shown->name, sizeof(shown->name), store_col_text(stmt, 2)) != ERR_OK ||
         fleet_admission_parse(store_col_text(stmt, 3), &shown->admission) != ERR_OK ||
         str_copy(shown->firmware, sizeof(shown->firmware), store_col_text(stmt, 8)) != ERR_OK ||
@@ -32,17 +34,22 @@ static enum err fill_machine(struct machine *machine, struct store_stmt *stmt)
         return ERR_IO;
     char *config = mem_strdup(store_col_text(stmt, 5));
     char *capabilities = mem_strdup(store_col_text(stmt, 7));
-    if (config == NULL || capabilities == NULL) {
+    char *metadata = mem_strdup(store_col_text(stmt, 13));
+    if (config == NULL || capabilities == NULL || metadata == NULL) {
         mem_free(config);
         mem_free(capabilities);
+        mem_free(metadata);
         return ERR_NOMEM;
     }
     mem_free(machine->config);
     mem_free(machine->capabilities);
+    mem_free(machine->metadata);
     machine->config = config;
     machine->capabilities = capabilities;
     shown->config = config;
     shown->capabilities = capabilities;
+    machine->metadata = metadata;
+    shown->metadata = metadata;
     return ERR_OK;
 }
 

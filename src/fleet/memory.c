@@ -9,7 +9,8 @@ struct machine *fleet_machine_create(struct str machine_id, struct str kind)
         return NULL;
     machine->config = mem_strdup(STR("{}"));
     machine->capabilities = mem_strdup(STR("{}"));
-    if (machine->config == NULL || machine->capabilities == NULL ||
+    machine->metadata = mem_strdup(STR("{}"));
+    if (machine->config == NULL || machine->capabilities == NULL || machine->metadata == NULL ||
         str_copy(machine->shown.machine_id, FLEET_ID_BYTES, machine_id) != ERR_OK ||
         str_copy(machine->shown.kind, FLEET_ID_BYTES, kind) != ERR_OK) {
         fleet_machine_free(machine);
@@ -17,6 +18,7 @@ struct machine *fleet_machine_create(struct str machine_id, struct str kind)
     }
     machine->shown.config = machine->config;
     machine->shown.capabilities = machine->capabilities;
+    machine->shown.metadata = machine->metadata;
     machine->shown.config_version = 1;
     return machine;
 }
@@ -28,6 +30,7 @@ void fleet_machine_free(struct machine *machine)
     mem_free(machine->config);
     mem_free(machine->capabilities);
     mem_free(machine->sensors);
+    mem_free(machine->metadata);
     mem_free(machine);
 }
 

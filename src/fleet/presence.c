@@ -17,6 +17,10 @@ void fleet_machine_seen(struct fleet *fleet, struct machine *machine, int64_t no
 {
     machine->seen_mono_ms = mono_ms;
     machine->shown.last_seen_at_ms = now_ms;
+    bool was_active = machine->shown.active;
+    machine->shown.active = true;
+    if (!was_active && machine->shown.online)
+        fleet_memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
     set_online(fleet, machine, true);
 }
 
@@ -46,6 +50,29 @@ void fleet_presence_unpark(struct fleet *fleet, struct str machine_id, int64_t n
         return; /* parked before the machine was removed and added again */
     machine->shown.parked--;
     fleet_machine_seen(fleet, machine, now_ms, mono_ms);
+}
+
+void fleet_presence_connect(struct fleet *fleet, struct str machine_id, int64_t now_ms,
+                            int64_t mono_ms)
+{
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
+    if (machine == NULL)
+        return;
+    machine->shown.mqtt++;
+    machine->shown.parked++;
+    fleet_machine_seen(fleet, machine, now_ms, mono_ms);
+}
+
+void fleet_presence_disconnect(struct fleet *fleet, struct str machine_id, int64_t now_ms,
+                               int64_t mono_ms)
+{
+    struct machine *machine = fleet_memory_find(fleet, machine_id);
+    if (machine == NULL || machine->shown.mqtt == 0)
+        return; /* connected before it was registered, or as an earlier machine of this name */
+    machine->shown.mqtt--;
+    machine->shown.parked--;
+    fleet_machine_seen(fleet, machine, now_ms, mono_ms);
+    fleet_memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
 }
 
 enum err fleet_progress(struct fleet *fleet, struct str machine_id, struct str step,

@@ -4,10 +4,10 @@
 static const char *const statements[SQL_COUNT] = {
     [SQL_MACHINES_ALL] =
         "SELECT machine_id, kind, name, admission, demo, config, config_version, capabilities, "
-        "firmware, boot_id, journal_id, created_at, last_seen_at FROM machines",
-    [SQL_TOKENS_ALL] =
-        "SELECT token_id, machine_id, token_hash, label, created_at, last_used_at "
-        "FROM machine_tokens WHERE revoked_at IS NULL ORDER BY token_id",
+        "firmware, boot_id, journal_id, created_at, last_seen_at, metadata, inactive_at "
+        "FROM machines",
+    [SQL_TOKENS_ALL] = "SELECT token_id, machine_id, token_hash, label, created_at, last_used_at "
+                       "FROM machine_tokens WHERE revoked_at IS NULL ORDER BY token_id",
     [SQL_MACHINE_SHOW] = "SELECT admission FROM machines WHERE machine_id = ?1",
     [SQL_MACHINE_INSERT] = "INSERT INTO machines (machine_id, kind, name, admission, demo, config, "
                            "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -17,17 +17,18 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_CONFIG_SET] = "UPDATE machines SET config = ?2, config_version = config_version + 1 "
                        "WHERE machine_id = ?1 AND (?3 = 0 OR config_version = ?3)",
     [SQL_NAME_SET] = "UPDATE machines SET name = ?2 WHERE machine_id = ?1",
+    [SQL_METADATA_SET] = "UPDATE machines SET metadata = ?2 WHERE machine_id = ?1",
     [SQL_HELLO_SHOW] = "SELECT boot_id, journal_id, firmware, capabilities FROM machines "
                        "WHERE machine_id = ?1",
     [SQL_HELLO_SET] = "UPDATE machines SET boot_id = ?2, journal_id = ?3, firmware = ?4, "
                       "capabilities = ?5, last_seen_at = ?6 WHERE machine_id = ?1",
     [SQL_SEEN_SET] = "UPDATE machines SET last_seen_at = ?2 WHERE machine_id = ?1",
+    [SQL_INACTIVE_SET] = "UPDATE machines SET inactive_at = ?2 WHERE machine_id = ?1",
     [SQL_MACHINE_DELETE] = "DELETE FROM machines WHERE machine_id = ?1",
     [SQL_MACHINE_DELETE_WAITING] =
         "DELETE FROM machines WHERE machine_id = ?1 AND admission = 'waiting'",
-    [SQL_TOKEN_INSERT] =
-        "INSERT INTO machine_tokens (machine_id, token_hash, label, created_at) "
-        "VALUES (?1, ?2, ?3, ?4)",
+    [SQL_TOKEN_INSERT] = "INSERT INTO machine_tokens (machine_id, token_hash, label, created_at) "
+                         "VALUES (?1, ?2, ?3, ?4)",
     [SQL_TOKEN_COUNT] =
         "SELECT COUNT(*) FROM machine_tokens WHERE machine_id = ?1 AND revoked_at IS NULL",
     [SQL_TOKEN_HELD] = "SELECT token_id FROM machine_tokens "

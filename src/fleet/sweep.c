@@ -2,9 +2,10 @@
  * at a time and a bounded number of rows; what does not fit comes with the next one. */
 #include "fleet/fleet_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum sweep_what { SWEEP_SEEN, SWEEP_TOKEN_USED, SWEEP_FORGET };
+enum sweep_what { SWEEP_SEEN, SWEEP_TOKEN_USED, SWEEP_INACTIVE, SWEEP_ACTIVE, SWEEP_FORGET };
 struct sweep_row {
     enum sweep_what what;
     bool gone; /* SWEEP_FORGET: it was still waiting, and is deleted */
@@ -30,6 +31,33 @@ static enum err forget_row(struct sweep *sweep, struct store_db *db, struct swee
     return fleet_op_audit(&sweep->op, db, "machine.forget", STR_NONE);
 }
 
+#define INACTIVE STR("machine_inactive")
+
+/* With what it was last heard of before the silence, so that the figure outlives a restart. */
+static enum err inactive_row(struct store_db *db, const struct sweep_row *row, int64_t now_ms)
+{
+    bool silent = row->what == SWEEP_INACTIVE;
+    struct store_stmt *stmt = fleet_sql(db, SQL_INACTIVE_SET);
+    store_bind_text(stmt, 1, str_from(row->machine_id));
+    store_bind_i64(stmt, 2, silent ? now_ms : 0);
+    enum err err = store_exec(db, stmt, NULL);
+    if (err != ERR_OK)
+        return err;
+    if (!silent)
+        return record_alert_resolve(db, str_from(row->machine_id), INACTIVE, now_ms);
+    char at[TIME_TEXT_BYTES], message[120];
+    time_text(row->at_ms, at);
+    (void)snprintf(message, sizeof(message), "Nothing was heard of this machine since %s.", at);
+    struct record_alert alert = {.machine_id = str_from(row->machine_id),
+                                 .code = INACTIVE,
+                                 .message = str_from(message),
+                                 .severity = RECORD_WARNING,
+                                 .raised_at_ms = now_ms,
+                                 .last_at_ms = now_ms,
+                                 .count = 1};
+    return record_alert_raise(db, &alert, NULL);
+}
+
 static enum err sweep_run(struct store_job *job, struct store_db *db)
 {
     struct sweep *sweep = (struct sweep *)(void *)job;
@@ -49,6 +77,10 @@ static enum err sweep_run(struct store_job *job, struct store_db *db)
             store_bind_i64(stmt, 1, row->token_id);
             store_bind_i64(stmt, 2, row->at_ms);
             err = store_exec(db, stmt, NULL);
+            break;
+        case SWEEP_INACTIVE:
+        case SWEEP_ACTIVE:
+            err = inactive_row(db, row, sweep->op.now_ms);
             break;
         case SWEEP_FORGET:
             err = forget_row(sweep, db, row);
@@ -75,6 +107,10 @@ static void sweep_done(struct store_job *job, enum err err)
             token->saved_used_at_ms = row->at_ms;
         else if (row->what == SWEEP_FORGET && row->gone)
             fleet_memory_remove(fleet, machine);
+        else if (row->what == SWEEP_INACTIVE || row->what == SWEEP_ACTIVE) {
+            machine->inactive_at_ms = row->what == SWEEP_INACTIVE ? sweep->op.now_ms : 0;
+            fleet_memory_changed(fleet, machine, FLEET_CHANGED_RECORD); /* an alert, too */
+        }
     }
     fleet_op_free(&sweep->op);
 }
@@ -114,6 +150,11 @@ static void collect(struct fleet *fleet, struct sweep *sweep, int64_t now_ms)
                 add_row(sweep, SWEEP_TOKEN_USED, machine, token->shown.token_id,
                         token->shown.last_used_at_ms);
         }
+        if (machine->shown.active && machine->inactive_at_ms != 0)
+            add_row(sweep, SWEEP_ACTIVE, machine, 0, machine->shown.last_seen_at_ms);
+        else if (!machine->shown.active && machine->inactive_at_ms == 0 &&
+                 machine->shown.last_seen_at_ms != 0 && machine->shown.admission == FLEET_ADMITTED)
+            add_row(sweep, SWEEP_INACTIVE, machine, 0, machine->shown.last_seen_at_ms);
         if (waited_too_long(fleet, machine, now_ms))
             add_row(sweep, SWEEP_FORGET, machine, 0, 0);
     }
@@ -131,9 +172,28 @@ static void notice_offline(struct fleet *fleet, int64_t mono_ms)
     }
 }
 
+static void notice_silent(struct fleet *fleet, int64_t mono_ms)
+{
+    for (uint32_t i = 0; i < fleet->count; i++) {
+        struct machine *machine = fleet->machine[i];
+        int64_t since_ms = machine->seen_mono_ms > fleet->listening_mono_ms
+                               ? machine->seen_mono_ms
+                               : fleet->listening_mono_ms;
+        if (!machine->shown.active || machine->shown.parked > 0 ||
+            mono_ms - since_ms < (int64_t)fleet->options.inactive_s * 1000)
+            continue;
+        machine->shown.active = false;
+        fleet_memory_changed(fleet, machine, FLEET_CHANGED_PRESENCE);
+    }
+}
+
 void fleet_sweep(struct fleet *fleet, int64_t now_ms, int64_t mono_ms)
 {
+    if (!fleet->swept)
+        fleet->listening_mono_ms = mono_ms;
+    fleet->swept = true;
     notice_offline(fleet, mono_ms);
+    notice_silent(fleet, mono_ms);
     if (fleet->sweeping)
         return;
     struct fleet_by by = {.actor = STR("system"), .now_ms = now_ms};

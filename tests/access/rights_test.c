@@ -33,6 +33,10 @@ static const struct row rows[] = {
     {ACCESS_METRICS_READ, "metrics_read", "--sa"},
     {ACCESS_ACCOUNT_MANAGE, "account_manage", "---a"},
     {ACCESS_TOKEN_MANAGE, "token_manage", "---a"},
+    {ACCESS_TELEMETRY_READ, "telemetry_read", "gcsa"},
+    {ACCESS_TELEMETRY_MANAGE, "telemetry_manage", "--sa"},
+    {ACCESS_CLIMATE_READ, "climate_read", "gcsa"},
+    {ACCESS_CLIMATE_MANAGE, "climate_manage", "--sa"},
 };
 
 TEST(every_row_is_as_written)

@@ -250,3 +250,34 @@ TEST(no_demo_is_fine)
     CHECK_EQ(kit.removed + kit.kept, 0);
     kit_close(&kit);
 }
+
+static enum err describe(struct kit *kit, struct str name, struct str metadata)
+{
+    return kit_wait(kit, fleet_describe(kit->fleet, kit_by(kit), STR("m"), name, metadata,
+                                        kit_machine_done, kit));
+}
+
+TEST(what_people_note_about_a_machine)
+{
+    struct kit kit;
+    kit_open(&kit, NULL, NULL);
+    CHECK_OK(kit_add(&kit, "m"));
+    CHECK_STR(kit_find(&kit, "m")->metadata, "{}");
+    CHECK_OK(describe(&kit, STR("By the door"), STR("{\"floor\": 2}")));
+    CHECK_STR(kit_find(&kit, "m")->name, "By the door");
+    CHECK_STR(kit_find(&kit, "m")->metadata, "{\"floor\":2}");
+    CHECK_OK(describe(&kit, STR_NONE, STR("{}")));
+    CHECK_STR(kit_find(&kit, "m")->name, "By the door");
+    CHECK_STR(kit_find(&kit, "m")->metadata, "{}");
+    CHECK_OK(describe(&kit, STR(""), STR_NONE));
+    CHECK_STR(kit_find(&kit, "m")->name, "");
+    CHECK_ERR(describe(&kit, STR_NONE, STR("[1]")), ERR_INPUT);
+    CHECK_ERR(describe(&kit, STR("a\nb"), STR_NONE), ERR_INPUT);
+    char large[FLEET_BLOB_BYTES_MAX + 64];
+    (void)snprintf(large, sizeof(large), "{\"a\":\"%0*d\"}", (int)FLEET_BLOB_BYTES_MAX, 0);
+    CHECK_ERR(describe(&kit, STR_NONE, str_from(large)), ERR_INPUT);
+    CHECK_ERR(fleet_describe(kit.fleet, kit_by(&kit), STR("n"), STR("x"), STR_NONE,
+                             kit_machine_done, &kit),
+              ERR_NOT_FOUND);
+    kit_close(&kit);
+}

@@ -243,3 +243,87 @@ TEST(hellos_that_are_refused)
               ERR_NOT_FOUND);
     kit_close(&kit);
 }
+
+static uint32_t inactive_alerts(struct kit *kit)
+{
+    return kit_alert_count(kit, "m", "machine_inactive");
+}
+
+TEST(silence_raises_an_alert_that_speech_resolves)
+{
+    struct kit kit;
+    kit_open(&kit, NULL, NULL);
+    CHECK_OK(kit_add(&kit, "m"));
+    later(&kit, 10 * MINUTE);
+    sweep(&kit);
+    later(&kit, 10 * MINUTE);
+    sweep(&kit);
+    CHECK(!kit_find(&kit, "m")->active); /* never heard of: nobody to miss */
+    CHECK_EQ(inactive_alerts(&kit), 0);
+    fleet_presence_seen(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    CHECK(kit_find(&kit, "m")->active);
+    later(&kit, 5 * MINUTE - 1);
+    sweep(&kit);
+    CHECK(kit_find(&kit, "m")->active);
+    CHECK_EQ(inactive_alerts(&kit), 0);
+    later(&kit, 1);
+    sweep(&kit);
+    CHECK(!kit_find(&kit, "m")->active);
+    CHECK_EQ(inactive_alerts(&kit), 1);
+    later(&kit, HOUR);
+    sweep(&kit);
+    CHECK_EQ(inactive_alerts(&kit), 1); /* told once */
+    fleet_presence_seen(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    sweep(&kit);
+    CHECK(kit_find(&kit, "m")->active);
+    CHECK_EQ(inactive_alerts(&kit), 0);
+    kit_close(&kit);
+}
+
+TEST(a_restart_neither_forgets_a_silence_nor_makes_one)
+{
+    struct kit kit;
+    const char *path = kit_path(kit_tempdir(), "automat.db");
+    kit_open(&kit, path, NULL);
+    CHECK_OK(kit_add(&kit, "m"));
+    fleet_presence_seen(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    later(&kit, 40000);
+    sweep(&kit); /* offline: written down */
+    later(&kit, HOUR);
+    kit_reopen(&kit, path);
+    sweep(&kit);
+    CHECK(kit_find(&kit, "m")->active); /* who was down heard nobody */
+    CHECK_EQ(inactive_alerts(&kit), 0);
+    later(&kit, 5 * MINUTE);
+    sweep(&kit);
+    CHECK_EQ(inactive_alerts(&kit), 1);
+    kit_reopen(&kit, path);
+    CHECK(!kit_find(&kit, "m")->active);
+    later(&kit, HOUR);
+    sweep(&kit);
+    CHECK_EQ(inactive_alerts(&kit), 1);
+    fleet_presence_seen(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    sweep(&kit);
+    CHECK_EQ(inactive_alerts(&kit), 0);
+    kit_close(&kit);
+}
+
+TEST(an_open_connection_is_no_silence)
+{
+    struct kit kit;
+    kit_open(&kit, NULL, NULL);
+    CHECK_OK(kit_add(&kit, "m"));
+    fleet_presence_connect(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    CHECK_EQ(kit_find(&kit, "m")->mqtt, 1);
+    later(&kit, HOUR);
+    sweep(&kit);
+    CHECK(kit_find(&kit, "m")->online && kit_find(&kit, "m")->active);
+    fleet_presence_disconnect(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms);
+    fleet_presence_disconnect(kit.fleet, STR("m"), kit.now_ms, kit.mono_ms); /* once too often */
+    CHECK_EQ(kit_find(&kit, "m")->mqtt, 0);
+    CHECK_EQ(kit_find(&kit, "m")->parked, 0);
+    later(&kit, HOUR);
+    sweep(&kit);
+    CHECK_EQ(inactive_alerts(&kit), 1);
+    kit_close(&kit);
+}
