@@ -67,6 +67,9 @@ CREATE TABLE telemetry_outbox (
     bytes      BLOB NOT NULL,
     at         BIGINT NOT NULL
 );
+-- A batch is looked for by table and day, also when a million rows of another table wait.
+CREATE INDEX telemetry_outbox_by_day ON telemetry_outbox (sink_table, day, outbox_id);
+
 -- configured: a column store is named, so rooms write their rows.  The sums are of telemetry_outbox.
 CREATE TABLE telemetry_outbox_state (
     only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
