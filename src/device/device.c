@@ -6,7 +6,7 @@
  *   POLL ──offer refused, or known from the journal──> REPORT
  *   CLAIM ──409, or asked for too long──> POLL      CLAIM ──too late, cannot write──> REPORT
  *   ACT ──ended, DONE written──> REPORT ──final answer──> [next]
- *   any ──credentials not taken──> HELLO
+ *   any ──credentials not taken──> HELLO      POLL ──another road, new configuration──> HELLO
  *
  * In POLL and CLAIM nothing is energised for a command.  ACT is only entered by way of a STARTED
  * record that was read back.  Only in REPORT is device->outcome open, and it stays open until the
@@ -141,6 +141,11 @@ static void control_channel(struct device *device, int64_t now)
         device_send_hello(device);
         break;
     case DEVICE_POLL:
+        if (device->greet) {
+            device->phase = DEVICE_HELLO;
+            device_send_hello(device);
+            break;
+        }
         device_send_check(device);
         break;
     case DEVICE_CLAIM:

@@ -192,6 +192,7 @@ struct device {
     bool acting;       /* the kind has an order in hand */
     bool admitted;     /* staff let us in */
     bool claim_sent;
+    bool greet; /* say hello again when nothing is in hand */
     bool stop_told, time_over_told;
     bool progress_command_last; /* the two sorts of progress take turns */
     struct device_stats stats;
@@ -252,5 +253,19 @@ void device_on_response(struct device *device, uint64_t exchange_id, uint32_t st
                         struct str body);
 /* It was not sent, not answered in time, or the answer got lost. */
 void device_on_link_error(struct device *device, uint64_t exchange_id);
+
+/* ---- what a road may add that pushes (device_mqtt.h); call device_step soon afterwards ---- */
+
+/* There may be work: a pause after an empty check ends. */
+void device_hurry(struct device *device);
+/* Introduce ourselves again, when nothing is in hand and every outcome is heard. */
+void device_greet(struct device *device);
+/* Somebody asks this command to stop.  Does nothing unless it is the one being carried out. */
+void device_stop(struct device *device, uint64_t command_id, struct id128 uid,
+                 struct id128 claim_id);
+/* Exchanges go another way from now on.  What is under way counts as lost and is asked again there
+ * under its old claim or report, pauses that failures on the old road made are over, and the server
+ * hears a hello.  Ids of exchanges go on. */
+void device_road_switch(struct device *device);
 
 #endif

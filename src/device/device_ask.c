@@ -36,6 +36,7 @@ void device_send_hello(struct device *device)
         device_back_off(device); /* capabilities beyond the buffer; take_options cannot know */
         return;
     }
+    device->greet = false;
     struct text path = device_path(device, DEVICE_CONTROL);
     wire_path_hello(&path, str_from(device->options.machine_id));
     (void)device_send(device, DEVICE_CONTROL, DEVICE_POST, (struct str){body.at, body.len},
@@ -53,6 +54,7 @@ void device_on_hello(struct device *device, uint32_t status, struct str body)
     }
     device->failures = 0;
     if (status == 202 || welcome.admission != WIRE_ADMITTED) {
+        device->admitted = false;
         device_pause(device, device->options.poll_ms); /* staff have to let us in first */
         return;
     }

@@ -130,3 +130,38 @@ void device_on_link_error(struct device *device, uint64_t exchange_id)
     else
         device_back_off(device);
 }
+
+/* ---- roads that push ---- */
+
+void device_hurry(struct device *device)
+{
+    if (device->phase == DEVICE_POLL && device->failures == 0)
+        device->due_ms = device_now(device);
+}
+
+/* A check under way is called off: nothing is lost with it. */
+static void greet_now(struct device *device)
+{
+    device->link[DEVICE_CONTROL].exchange_id = 0;
+    device->phase = DEVICE_HELLO;
+    device->due_ms = device_now(device);
+}
+
+void device_greet(struct device *device)
+{
+    device->greet = true;
+    if (device->phase == DEVICE_POLL)
+        greet_now(device);
+    else if (device->phase == DEVICE_HELLO)
+        device->due_ms = device_now(device);
+}
+
+void device_road_switch(struct device *device)
+{
+    for (unsigned i = 0; i < DEVICE_CHANNEL_COUNT; i++)
+        device_on_link_error(device, device->link[i].exchange_id);
+    device->failures = 0;
+    device->due_ms = device_now(device);
+    device->quiet_ms = device->due_ms;
+    device_greet(device);
+}

@@ -184,9 +184,16 @@ static bool asks_to_stop(uint32_t status, struct str body)
     return status == 200 && wire_answer_decode(body, &answer, NULL) == ERR_OK && answer.stop;
 }
 
-void device_on_progress(struct device *device, uint32_t status, struct str body)
+static void stop_now(struct device *device)
 {
     const struct device_kind *kind = device->options.kind;
+    device->stop_told = true;
+    if (kind->stop != NULL)
+        kind->stop(device->options.kind_context);
+}
+
+void device_on_progress(struct device *device, uint32_t status, struct str body)
+{
     uint64_t about = device->progress_command_id;
     if (status >= 500 || status == 429) {
         device_on_progress_error(device);
@@ -196,9 +203,16 @@ void device_on_progress(struct device *device, uint32_t status, struct str body)
     if (about == 0 || !device->acting || about != device->command_id || device->stop_told ||
         !asks_to_stop(status, body))
         return;
-    device->stop_told = true;
-    if (kind->stop != NULL)
-        kind->stop(device->options.kind_context);
+    stop_now(device);
+}
+
+void device_stop(struct device *device, uint64_t command_id, struct id128 uid,
+                 struct id128 claim_id)
+{
+    bool this_one = device->acting && device->command_id == command_id &&
+                    id128_equal(device->uid, uid) && id128_equal(device->claim_id, claim_id);
+    if (this_one && !device->stop_told)
+        stop_now(device);
 }
 
 void device_on_progress_error(struct device *device)
