@@ -45,7 +45,8 @@ struct mqtt_server_options {     /* 0 means the value in brackets */
     uint32_t connections_max;    /* [20,000] more are closed at once */
     uint32_t connect_timeout_ms; /* [10,000] until the whole CONNECT (and TLS handshake) is in */
     uint32_t write_timeout_ms;   /* [30,000] a peer that takes nothing for so long is dropped */
-    size_t packet_bytes_max;     /* [MQTT_PACKET_BYTES_MAX] */
+    uint32_t packet_timeout_ms;  /* [60,000] from a packet's first byte to its last */
+    size_t packet_bytes_max;     /* [MQTT_PACKET_BYTES_MAX] a CONNECT: at most 64 KiB of it */
     size_t queued_bytes_max;     /* [1 MiB] to one client */
 };
 MUST_USE enum err mqtt_server_create(struct loop *loop, const struct mqtt_server_options *options,
@@ -63,7 +64,9 @@ MUST_USE enum err mqtt_server_adopt(struct mqtt_server *server, struct stream *s
 /* Stop accepting; 5.0 clients are told (MQTT_SERVER_SHUTTING_DOWN); what is queued is written for
  * at most 2 s; every on_gone has been called when `done` is, in a later turn. */
 void mqtt_server_stop(struct mqtt_server *server, void (*done)(void *cookie), void *cookie);
-void mqtt_server_destroy(struct mqtt_server *server); /* drops everybody; NULL does nothing */
+/* Drops everybody: on_gone is called for each that is left, before this returns, and nothing
+ * after.  NULL does nothing. */
+void mqtt_server_destroy(struct mqtt_server *server);
 
 struct mqtt_server_stats {
     uint32_t connections, connections_max_seen;
@@ -73,8 +76,10 @@ struct mqtt_server_stats {
 };
 void mqtt_server_stats(const struct mqtt_server *server, struct mqtt_server_stats *ret_stats);
 
-/* CONNACK with success; `properties` as the server wants them said to a 5.0 client.  Starts the
- * keep-alive watch: 1.5 times `keep_alive_s` (0: none). */
+/* CONNACK with success; `properties` (may be NULL) as the server wants them said to a 5.0 client.
+ * The connection adds what it looks after itself: topic aliases (it resolves them; 16), maximum
+ * packet size.  A receive maximum in `properties` is enforced.  Starts the keep-alive watch: 1.5
+ * times `keep_alive_s` (0: none).  Both do nothing on a connection that does not wait for it. */
 void mqtt_conn_accept(struct mqtt_conn *conn, bool session_present, uint16_t keep_alive_s,
                       const struct mqtt_properties *properties);
 void mqtt_conn_refuse(struct mqtt_conn *conn, enum mqtt_reason reason); /* then closes */

@@ -36,6 +36,8 @@ enum mqtt_reason {
     MQTT_DISCONNECT_WITH_WILL = 0x04,
     MQTT_NO_MATCHING_SUBSCRIBERS = 0x10,
     MQTT_NO_SUBSCRIPTION_EXISTED = 0x11,
+    MQTT_CONTINUE_AUTHENTICATION = 0x18,
+    MQTT_REAUTHENTICATE = 0x19,
     MQTT_UNSPECIFIED = 0x80,
     MQTT_MALFORMED = 0x81,
     MQTT_PROTOCOL_ERROR = 0x82,
@@ -64,7 +66,12 @@ enum mqtt_reason {
     MQTT_BAD_PAYLOAD = 0x99,
     MQTT_RETAIN_NOT_SUPPORTED = 0x9A,
     MQTT_QOS_NOT_SUPPORTED = 0x9B,
+    MQTT_USE_ANOTHER_SERVER = 0x9C,
+    MQTT_SERVER_MOVED = 0x9D,
     MQTT_SHARED_NOT_SUPPORTED = 0x9E,
+    MQTT_CONNECTION_RATE = 0x9F,
+    MQTT_MAXIMUM_CONNECT_TIME = 0xA0,
+    MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED = 0xA1,
     MQTT_WILDCARD_NOT_SUPPORTED = 0xA2,
 };
 const char *mqtt_reason_text(enum mqtt_reason reason); /* a short phrase for logs */
@@ -109,6 +116,9 @@ enum {
     MQTT_HAS_SHARED_AVAILABLE = 1 << 20,
     MQTT_HAS_REQUEST_PROBLEM = 1 << 21,
     MQTT_HAS_REQUEST_RESPONSE = 1 << 22,
+    MQTT_HAS_AUTH_DATA = 1 << 23,
+    MQTT_HAS_RESPONSE_INFO = 1 << 24,
+    MQTT_HAS_SERVER_REFERENCE = 1 << 25,
 };
 struct mqtt_properties {
     uint32_t has;
@@ -118,8 +128,9 @@ struct mqtt_properties {
     bool retain_available, wildcard_available, subscription_ids_available, shared_available;
     bool request_problem, request_response;
     struct str content_type, response_topic, correlation, assigned_client_id, auth_method,
-        reason_string;
-    /* User properties in wire form (checked), to be passed on as they came; empty: none. */
+        reason_string, auth_data, response_info, server_reference;
+    /* User properties in wire form (checked), to be passed on as they came; empty: none.  From the
+     * first to the end of the last: other properties in between are left out when it is encoded. */
     struct str user;
 };
 
@@ -181,7 +192,7 @@ struct mqtt_suback { /* SUBACK, UNSUBACK */
     uint32_t reason_count;
     uint8_t reason[MQTT_FILTERS_MAX]; /* 0..2 granted QoS, or >= 0x80 */
 };
-struct mqtt_disconnect {
+struct mqtt_disconnect { /* DISCONNECT, AUTH */
     enum mqtt_reason reason;
     struct mqtt_properties properties; /* session expiry, reason string */
 };
@@ -199,13 +210,16 @@ struct mqtt_packet {
     };
 };
 
-/* The fixed header.  ERR_AGAIN: more bytes.  ERR_INPUT: malformed.  ERR_FULL: longer than
- * `packet_bytes_max`.  Otherwise the whole packet is `*ret_bytes` long, header included. */
+/* Measure the packet that `bytes` begins with.  ERR_OK: all `*ret_bytes` of it are here, header
+ * included.  ERR_AGAIN: not yet; `*ret_bytes` is its length when that much is known, 0 else.
+ * ERR_INPUT: malformed.  ERR_FULL: longer than `packet_bytes_max`. */
 MUST_USE enum err mqtt_frame(struct str bytes, size_t packet_bytes_max, size_t *ret_bytes,
                              struct mqtt_fault *ret_fault);
 /* One whole packet, as mqtt_frame measured it.  `version` is the connection's (for CONNECT the
- * packet's own counts).  Every rule of the standard that a packet alone can break is checked here:
- * flags, lengths, UTF-8, topic names and filters, duplicate and misplaced properties.  ERR_INPUT.
+ * packet's own counts: `ret_packet->connect.version` is set, when it could be read, also on
+ * failure; 0 else).  `ret_fault` may be NULL.  Every rule of the standard that a packet alone can
+ * break is checked here: flags, lengths, UTF-8, topic names and filters, duplicate and misplaced
+ * properties.  ERR_INPUT.
  */
 MUST_USE enum err mqtt_decode(struct str packet, enum mqtt_version version,
                               struct mqtt_packet *ret_packet, struct mqtt_fault *ret_fault);
@@ -215,14 +229,16 @@ MUST_USE enum err mqtt_decode_publish(struct str packet, enum mqtt_version versi
                                       struct mqtt_fault *ret_fault);
 
 /* Length of the encoded packet, or 0 when it cannot be said in this version or is over
- * MQTT_PACKET_BYTES_MAX; then encode into at least that many bytes. */
+ * MQTT_PACKET_BYTES_MAX; then encode into at least that many bytes.  To a 3.1.1 peer properties and
+ * reasons are left out; a reason that the packet cannot carry becomes MQTT_UNSPECIFIED. */
 size_t mqtt_encoded_bytes(const struct mqtt_packet *packet, enum mqtt_version version);
 size_t mqtt_encode(const struct mqtt_packet *packet, enum mqtt_version version, uint8_t *dst,
                    size_t dst_bytes); /* bytes written; 0: does not fit */
 
 /* ---- topics (section 4.7) ---- */
-bool mqtt_topic_valid(struct str topic);   /* no wildcard, no NUL, UTF-8, 1..MQTT_TOPIC_BYTES_MAX */
-bool mqtt_filter_valid(struct str filter); /* wildcards stand alone in their level */
+/* UTF-8 without NUL, 1..MQTT_TOPIC_BYTES_MAX bytes, at most MQTT_TOPIC_LEVELS_MAX levels. */
+bool mqtt_topic_valid(struct str topic);   /* no wildcard */
+bool mqtt_filter_valid(struct str filter); /* wildcards stand alone in their level, # is last */
 /* A filter that begins with a wildcard does not match a topic that begins with '$'. */
 bool mqtt_filter_matches(struct str filter, struct str topic);
 /* Level `index` of a topic; STR_NONE when there are fewer. */
