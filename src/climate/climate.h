@@ -62,20 +62,24 @@ struct climate_options {
     struct telemetry *telemetry;
     struct bus *bus;
     int64_t (*wall_ms)(void *clock);
+    int64_t (*mono_us)(void *clock); /* for latencies; NULL: as fine as wall_ms */
     void *clock;
     void *random;
     void (*random_id)(void *random, struct id128 *ret_id);
-    const char *model_folder; /* DATA/climate: model-NNNN.bin, current, previous */
+    const char *model_folder; /* DATA/climate: model-NNNN.bin; SQL says which of them speaks */
     const char *model_preset; /* the file that ships with the program; NULL: none */
     enum climate_source source;
     double confidence_min; /* 0: 0.6; below it the position is held */
 };
-/* Chooses the newest model that validates; falls back to the previous, then to the preset; says
- * what it did in `why` (also on success, may be empty). */
+/* `loop` may be NULL in tests: then model work is done inside the call, and climate_tick is the
+ * only clock.  The texts of the options live as long as the room. Chooses the newest model that
+ * validates; falls back to the previous, then to the preset, then to one that was taught nothing
+ * and therefore is never confident; says what it did in `why` (also on success, may be empty). */
 MUST_USE enum err climate_create(const struct climate_options *options, char *why, size_t why_bytes,
                                  struct climate **ret_climate);
 void climate_destroy(struct climate *climate); /* after store_close; NULL does nothing */
-/* Returns the mono ms when it wants to be called again. */
+/* Returns the mono ms when it wants to be called again.  With a loop it also calls itself, so that
+ * a call a second is plenty. */
 int64_t climate_tick(struct climate *climate, int64_t mono_ms);
 
 /* A machine of kind window exists / is gone: only those are asked for. */
@@ -102,11 +106,12 @@ struct climate_window {
     struct climate_answer answer;
     uint64_t answer_version;
     int64_t asked_at_ms, answered_at_ms;
-    const char *decision;      /* "commanded", "held_low_confidence", "held_manual", "no_change",
-                                  "no_answer", "refused" */
-    uint64_t command_id;       /* that it led to, or 0 */
-    double position_pct;       /* as last confirmed by a completed command, NAN: not known */
-    const char *asked_because; /* "change", "age", "start" */
+    const char *decision; /* "commanded", "held_low_confidence", "held_manual" (mode manual, or a
+                             person set it less than half an hour ago), "no_change",
+                             "no_answer", "refused"; NULL: none yet */
+    uint64_t command_id;  /* that it led to, or 0 */
+    double position_pct;  /* as last confirmed by a completed command, NAN: not known */
+    const char *asked_because; /* "change", "age", "start", "unasked" (a service spoke by itself) */
 };
 bool climate_window_get(const struct climate *climate, struct str machine_id,
                         struct climate_window *ret_window);
@@ -158,16 +163,23 @@ typedef void climate_errors_done(void *cookie, enum err err,
                                  const struct climate_error_point *points, size_t count);
 MUST_USE enum err climate_errors_read(struct climate *climate, int64_t from_ms, int64_t to_ms,
                                       uint32_t limit, climate_errors_done *done, void *cookie);
-/* Back to the previous version; ERR_NOT_FOUND: there is none. */
+/* Back to the previous version, and what the newer one had learned is not learned again.
+ * ERR_NOT_FOUND: there is none (or, through done, its file does not validate); ERR_CONFLICT:
+ * another change of the model is on its way. */
 MUST_USE enum err climate_rollback(struct climate *climate, struct str actor,
                                    const char *request_id, void (*done)(void *cookie, enum err err),
                                    void *cookie);
 
 struct climate_stats {
     uint64_t requests, answers, answers_external, commands, held_low_confidence, no_change,
-        no_answer, missing_values, samples_people, refused;
+        no_answer, missing_values, samples_people, refused, held_manual;
+    uint64_t unrecorded; /* records (not commands) that could not be stored */
+    uint64_t models_adopted, models_discarded, models_unsaved, rollbacks;
     struct metrics_histogram latency_s;  /* request to answer */
     struct metrics_histogram confidence; /* of answers */
+    /* automat_sensor_to_command: from the receipt of the reading that made the question due to the
+     * commit of the command.  A question put off by the minimum interval counts from its end. */
+    struct metrics_histogram sensor_to_command_s;
 };
 const struct climate_stats *climate_stats_get(const struct climate *climate);
 

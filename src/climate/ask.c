@@ -1,0 +1,181 @@
+/* A question and its answer: by the model in this process at once, or by a service on MQTT. */
+#include "climate/climate_int.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The seed of every figure in the message: as short as it can be and come back the same. */
+static void publish(struct climate *climate, const struct ask_op *ask)
+{
+    char topic[ID_BYTES_MAX + 32], payload[512];
+    const struct climate_features *features = &ask->features;
+    char at[TIME_TEXT_BYTES];
+    if (climate->options.bus == NULL)
+        return;
+    time_text(ask->op.now_ms, at);
+    (void)snprintf(topic, sizeof(topic), "ml/inference/request/%s", ask->op.machine_id);
+    /* Machine and request ids have no character that JSON would escape. */
+    (void)snprintf(payload, sizeof(payload),
+                   "{\"device_id\":\"%s\",\"temp\":%.6g,\"humidity\":%.6g,\"sound_volume\":%.6g,"
+                   "\"volume\":%.6g,\"ts\":\"%s\",\"request_id\":\"%s\"}",
+                   ask->op.machine_id, features->temperature_c, features->humidity_pct,
+                   features->sound_volume, features->sound_volume, at, ask->op.request_id);
+    (void)bus_publish(climate->options.bus,
+                      &(struct bus_out){.topic = str_from(topic),
+                                        .payload = str_from(payload),
+                                        .qos = 1,
+                                        /* an answer after it would be to another room's air */
+                                        .expiry_s = 10});
+}
+
+static struct ask_op *ask_create(struct climate *climate, struct window *window,
+                                 enum climate_because because, const char *request_id)
+{
+    char made[ID128_TEXT_BYTES];
+    bool given = request_id != NULL && id_valid(str_from(request_id));
+    if (!given) {
+        struct id128 id;
+        climate->options.random_id(climate->options.random, &id);
+        id128_text(id, made);
+    }
+    struct ask_op *ask = climate_op_create(climate, sizeof(*ask), str_from(window->machine_id),
+                                           STR("server"), given ? request_id : made);
+    if (ask == NULL)
+        return NULL;
+    ask->because = climate_because_name(because);
+    ask->asked_us = climate_now_us(climate);
+    ask->trigger_us = window->trigger_us != 0 ? window->trigger_us : ask->asked_us;
+    ask->ask_number = ++window->ask_count;
+    ask->answer.position_pct = NAN;
+    ask->answer.confidence = NAN;
+    ask->answer.spread_pct = NAN;
+    ask->has_features = climate_trigger_features(&window->trigger, ask->op.now_ms, &ask->features);
+    if (!ask->has_features)
+        ask->features = (struct climate_features){NAN, NAN, NAN};
+    window->asked_because = ask->because;
+    window->trigger_us = 0;
+    return ask;
+}
+
+static void ask_own(struct ask_op *ask)
+{
+    struct climate *climate = ask->op.climate;
+    uint64_t version = climate_model_version(climate->model);
+    char actor[VERSION_TEXT_BYTES + 8], name[VERSION_TEXT_BYTES];
+    climate_version_text(version, name);
+    (void)snprintf(actor, sizeof(actor), "climate:%s", name);
+    climate_answered(ask, &(struct answered){
+                              .answer = climate_model_ask(climate->model, &ask->features),
+                              .version = version,
+                              .source = "own",
+                              .actor = actor,
+                          });
+}
+
+void climate_ask(struct climate *climate, struct window *window, enum climate_because because)
+{
+    int64_t now_ms = climate_now_ms(climate);
+    climate_trigger_asked(&window->trigger, now_ms);
+    if (climate->options.source == CLIMATE_OFF)
+        return;
+    if (window->question != NULL) /* asked anew before the old answer came */
+        climate_ask_expire(climate, window);
+    struct ask_op *ask = ask_create(climate, window, because, window->trigger_request);
+    window->trigger_request[0] = '\0';
+    if (ask == NULL)
+        return; /* out of memory: the next change or the age asks again */
+    window->asked_at_ms = now_ms;
+    window->asked_features = ask->features;
+    climate->stats.requests++;
+    publish(climate, ask);
+    if (climate->options.source == CLIMATE_OWN) {
+        ask_own(ask);
+        return;
+    }
+    ask->answer_until_ms = now_ms + climate_rules.answer_ms;
+    ask->source = "external";
+    window->question = ask;
+    climate_plan(climate, ask->answer_until_ms);
+}
+
+void climate_answered(struct ask_op *ask, const struct answered *answered)
+{
+    struct climate *climate = ask->op.climate;
+    struct window *window = climate_window_find(climate, str_from(ask->op.machine_id));
+    ask->has_answer = true;
+    ask->answer = answered->answer;
+    ask->version = answered->version;
+    ask->source = answered->source;
+    if (answered->version != 0 || strcmp(answered->source, "own") == 0)
+        climate_version_text(answered->version, ask->version_text);
+    else
+        (void)snprintf(ask->version_text, sizeof(ask->version_text), "%s", answered->source);
+    (void)snprintf(ask->op.actor, sizeof(ask->op.actor), "%s", answered->actor);
+    ask->latency_ms = (double)(climate_now_us(climate) - ask->asked_us) / 1000;
+    climate->stats.answers++;
+    if (strcmp(answered->source, "external") == 0)
+        climate->stats.answers_external++;
+    metrics_observe(&climate->stats.latency_s, ask->latency_ms / 1000);
+    metrics_observe(&climate->stats.confidence, ask->answer.confidence);
+    ASSERT(window != NULL);
+    window->has_answer = true;
+    window->answer = ask->answer;
+    window->answer_version = ask->version;
+    window->answered_at_ms = climate_now_ms(climate);
+    climate_decide(ask);
+}
+
+void climate_ask_expire(struct climate *climate, struct window *window)
+{
+    struct ask_op *ask = window->question;
+    window->question = NULL;
+    ask->latency_ms = (double)(climate_now_us(climate) - ask->asked_us) / 1000;
+    (void)snprintf(ask->version_text, sizeof(ask->version_text), "external");
+    climate->stats.no_answer++;
+    climate_decided(ask, "no_answer");
+}
+
+void climate_ask_drop(struct window *window)
+{
+    if (window->question != NULL)
+        climate_op_free(&window->question->op);
+    window->question = NULL;
+}
+
+static bool may_propose(const struct climate *climate, const struct bus_from *from)
+{
+    return climate->options.source == CLIMATE_EXTERNAL &&
+           (from->role == BUS_STAFF || from->role == BUS_ADMIN || from->role == BUS_OPEN ||
+            from->role == BUS_SERVER);
+}
+
+enum err climate_propose(struct climate *climate, struct str machine_id, double position_pct,
+                         double confidence, const struct bus_from *from, const char *request_id)
+{
+    struct window *window = climate_window_find(climate, machine_id);
+    if (!may_propose(climate, from)) {
+        climate->stats.refused++;
+        return ERR_REFUSED;
+    }
+    if (window == NULL || !window->present)
+        return ERR_NOT_FOUND;
+    if (!(position_pct >= 0 && position_pct <= 100) || !(confidence >= 0 && confidence <= 1)) {
+        climate->stats.refused++;
+        return ERR_INPUT;
+    }
+    struct ask_op *ask = window->question;
+    window->question = NULL;
+    if (ask == NULL) /* it speaks without being asked, or too late: still a proposal */
+        ask = ask_create(climate, window, CLIMATE_UNASKED, request_id);
+    if (ask == NULL)
+        return ERR_NOMEM;
+    climate_answered(
+        ask,
+        &(struct answered){
+            .answer = {.position_pct = position_pct, .spread_pct = NAN, .confidence = confidence},
+            .source = "external",
+            .actor = "climate:external",
+        });
+    return ERR_OK;
+}
