@@ -73,7 +73,7 @@ const struct telemetry_type *telemetry_type_at(size_t index); /* NULL after the 
 /* ---- the room ---- */
 
 struct telemetry_options {
-    struct loop *loop;
+    struct loop *loop; /* NULL (a store with inline_jobs, no url): every message is a job at once */
     struct store *store;
     int64_t (*wall_ms)(void *clock);
     void *clock;
@@ -89,6 +89,9 @@ struct telemetry_options {
 MUST_USE enum err telemetry_create(const struct telemetry_options *options,
                                    struct telemetry **ret_telemetry);
 void telemetry_destroy(struct telemetry *telemetry); /* after store_close; NULL does nothing */
+/* Hand what was taken in this turn to the store now: before store_close, so that it is stored too.
+ */
+void telemetry_flush(struct telemetry *telemetry);
 /* Every second or so: retention, the sink. */
 void telemetry_tick(struct telemetry *telemetry, int64_t mono_ms);
 

@@ -1,4 +1,5 @@
-/* Inside of telemetry: what its files share, and the table of functions of a sink (column store). */
+/* Inside of telemetry: what its files share, and the table of functions of a sink (column store).
+ */
 #ifndef AUTOMAT_TELEMETRY_INT_H
 #define AUTOMAT_TELEMETRY_INT_H
 
@@ -56,9 +57,9 @@ enum telemetry_sink_table {
     TELEMETRY_SINK_DEVICES,
     TELEMETRY_SINK_TABLE_COUNT
 };
-#define TELEMETRY_DAY_MS              ((int64_t)86400000)
-#define TELEMETRY_OUTBOX_ROW_BYTES    2048              /* of one encoded row at most */
-#define TELEMETRY_OUTBOX_BYTES_MAX    ((size_t)256 * 1024) /* of one telemetry_outbox.bytes */
+#define TELEMETRY_DAY_MS           ((int64_t)86400000)
+#define TELEMETRY_OUTBOX_ROW_BYTES 2048                 /* of one encoded row at most */
+#define TELEMETRY_OUTBOX_BYTES_MAX ((size_t)256 * 1024) /* of one telemetry_outbox.bytes */
 
 struct telemetry_outbox_reading {
     int64_t at_ms, received_at_ms;

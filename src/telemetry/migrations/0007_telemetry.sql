@@ -77,10 +77,11 @@ CREATE TABLE telemetry_outbox_state (
     bytes_max    BIGINT NOT NULL,
     row_count    BIGINT NOT NULL,
     byte_count   BIGINT NOT NULL,
-    dropped_rows BIGINT NOT NULL
+    dropped_rows BIGINT NOT NULL,
+    alerted_at   BIGINT NOT NULL   -- when people were last told that rows gave way; 0: all is well
 );
-INSERT INTO telemetry_outbox_state (only_row, configured, bytes_max, row_count, byte_count, dropped_rows)
-VALUES (1, 0, 0, 0, 0, 0);
+INSERT INTO telemetry_outbox_state (only_row, configured, bytes_max, row_count, byte_count, dropped_rows, alerted_at)
+VALUES (1, 0, 0, 0, 0, 0, 0);
 
 -- What is on its way to the column store: every outbox row of this sink_table and day from first to last.  It is written
 -- before it is sent, so that what is sent again after a crash is the same batch under the same token.
