@@ -6,10 +6,12 @@
 /* The table of kinds: a fifth kind is one more line in each of these two. */
 static const struct kinds_kind *const kinds_table[] = {
     &kinds_espresso,
+    &kinds_window,
     NULL,
 };
 static const struct queue_kind *const queue_table[] = {
     &kinds_espresso.queue,
+    &kinds_window.queue,
     NULL,
 };
 

@@ -95,6 +95,11 @@ json_t *espresso_describe(void)
                      describe_refusals(), "capsules", describe_capsules());
 }
 
+static enum err curve_read(struct store_db *db, uint64_t command_id, struct buf *ret_json)
+{
+    return kinds_curve_read(&kinds_espresso, db, command_id, ret_json);
+}
+
 const struct kinds_kind kinds_espresso = {
     .name = "espresso",
     .commands = commands,
@@ -109,6 +114,6 @@ const struct kinds_kind kinds_espresso = {
     .check = espresso_order_check,
     .check_config = espresso_config_check,
     .describe = espresso_describe,
-    .curve_append = espresso_curve_append,
-    .curve_read = espresso_curve_read,
+    .curve_append = kinds_curve_append,
+    .curve_read = curve_read,
 };

@@ -1,5 +1,5 @@
-/* The live curve of a brew: batches in, one list out. */
-#include "kinds/espresso/espresso_int.h"
+/* The live curve of a command, of any kind: batches in, one list out. */
+#include "kinds/kinds_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +9,14 @@
 enum { STMT_LAST, STMT_INSERT, STMT_ALL, STMT_COUNT };
 
 static const char *const sql[STMT_COUNT] = {
-    [STMT_LAST] = "SELECT chunk, sample_total, last_t_ms, step FROM espresso_curves "
+    [STMT_LAST] = "SELECT chunk, sample_total, last_t_ms, step FROM command_curves "
                   "WHERE command_id = ?1 ORDER BY chunk DESC LIMIT 1",
-    [STMT_INSERT] = "INSERT INTO espresso_curves (command_id, chunk, step, sample_total, "
+    [STMT_INSERT] = "INSERT INTO command_curves (command_id, chunk, step, sample_total, "
                     "last_t_ms, samples, received_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [STMT_ALL] = "SELECT step, samples, last_t_ms FROM espresso_curves WHERE command_id = ?1 "
+    [STMT_ALL] = "SELECT step, samples, last_t_ms FROM command_curves WHERE command_id = ?1 "
                  "ORDER BY chunk",
 };
-static struct store_statements statements = {.room = "espresso", .sql = sql, .count = STMT_COUNT};
+static struct store_statements statements = {.room = "kinds", .sql = sql, .count = STMT_COUNT};
 
 struct tail {
     int64_t chunk, total, last_t_ms; /* -1, 0, -1: nothing yet */
@@ -65,8 +65,8 @@ static enum err rows_write(const json_t *rows, size_t from, size_t to, struct bu
     return err == ERR_OK ? buf_add_str(out, STR("]")) : err;
 }
 
-enum err espresso_curve_append(struct store_db *db, uint64_t command_id,
-                               const struct kinds_samples *samples, int64_t at_ms)
+enum err kinds_curve_append(struct store_db *db, uint64_t command_id,
+                            const struct kinds_samples *samples, int64_t at_ms)
 {
     struct tail tail = {0};
     enum err err = tail_read(db, command_id, samples->step, &tail);
@@ -125,15 +125,16 @@ static enum err chunk_add(struct store_stmt *stmt, int64_t begin_ms, struct buf 
                       (int)bytes, quoted, (long long)(begin_ms < 0 ? 0 : begin_ms));
 }
 
-static enum err columns_add(struct buf *out)
+static enum err columns_add(const char *const *columns, struct buf *out)
 {
     enum err err = buf_add_str(out, STR("{\"columns\":["));
-    for (const char *const *at = espresso_curve_columns; err == ERR_OK && *at != NULL; at++)
-        err = buf_printf(out, "%s\"%s\"", at == espresso_curve_columns ? "" : ",", *at);
+    for (const char *const *at = columns; err == ERR_OK && *at != NULL; at++)
+        err = buf_printf(out, "%s\"%s\"", at == columns ? "" : ",", *at);
     return err == ERR_OK ? buf_add_str(out, STR("],\"samples\":[")) : err;
 }
 
-enum err espresso_curve_read(struct store_db *db, uint64_t command_id, struct buf *ret_json)
+enum err kinds_curve_read(const struct kinds_kind *kind, struct store_db *db, uint64_t command_id,
+                          struct buf *ret_json)
 {
     struct buf samples, steps;
     buf_init(&samples, MIB);
@@ -150,7 +151,7 @@ enum err espresso_curve_read(struct store_db *db, uint64_t command_id, struct bu
         begin_ms = store_col_i64(stmt, 2);
     }
     if (err == ERR_NOT_FOUND)
-        err = columns_add(ret_json);
+        err = columns_add(kind->columns, ret_json);
     if (err == ERR_OK)
         err = buf_add_str(ret_json, buf_str(&samples));
     if (err == ERR_OK)
