@@ -40,6 +40,8 @@ static enum err check(const struct twin_options *options, char *why, size_t why_
         return complain(why, why_bytes, ERR_INPUT, "at most 200 times", "speed");
     if (options->poll_s > 3600 || options->fault_count > TWIN_FAULTS_MAX)
         return complain(why, why_bytes, ERR_INPUT, "out of range", "poll or faults");
+    if (options->mqtt != NULL && strrchr(options->mqtt, ':') == NULL)
+        return complain(why, why_bytes, ERR_INPUT, "HOST:PORT", "mqtt");
     return ERR_OK;
 }
 
@@ -112,8 +114,10 @@ static enum err open_link(struct twin *twin, const struct twin_options *options)
         .cacert = options->cacert,
         .done = twin_board_link_done,
         .cookie = twin,
+        .mqtt = options->mqtt,
     };
-    return twin_http_create(&link, &twin->link);
+    return options->mqtt != NULL ? twin_roads_create(&link, twin, &twin->link)
+                                 : twin_http_create(&link, &twin->link);
 }
 
 /* ---- making ---- */
@@ -212,6 +216,12 @@ void twin_destroy(struct twin *twin)
 
 /* ---- the whole program ---- */
 
+static void caught_toggle(void *cookie, int signal)
+{
+    (void)signal;
+    twin_road_toggle(cookie);
+}
+
 static void caught(void *cookie, int signal)
 {
     (void)signal;
@@ -228,6 +238,8 @@ enum err twin_run(struct loop *loop, const struct twin_options *options, char *w
     err = loop_signal(loop, SIGTERM, caught, loop);
     if (err == ERR_OK)
         err = loop_signal(loop, SIGINT, caught, loop);
+    if (err == ERR_OK && options->mqtt != NULL)
+        err = loop_signal(loop, SIGUSR1, caught_toggle, twin);
     if (err == ERR_OK)
         loop_run(loop);
     else
@@ -257,11 +269,21 @@ void twin_reboot(struct twin *twin)
     twin_clock_arm(twin);
 }
 
+void twin_road_toggle(struct twin *twin)
+{
+    twin_clock_run(twin);
+    if (twin->link->toggle != NULL)
+        twin->link->toggle(twin->link);
+    twin_board_step(twin);
+    twin_clock_arm(twin);
+}
+
 struct twin_status twin_status_get(const struct twin *twin)
 {
     return (struct twin_status){
         .phase = twin->powered ? device_phase_name(twin->device.phase) : "off",
         .step = twin->kind->step_name(twin->metal),
+        .road = twin->link->name != NULL ? twin->link->name(twin->link) : "http",
         .acting = twin->device.acting,
         .boots = twin->boots,
         .starts = twin->device.stats.starts,

@@ -33,7 +33,8 @@ struct twin_options {
     uint64_t seed;               /* of chance in the physics (from the kernel) */
     /* Each "NAME" or "NAME:once".  Physics: jam_pick, jam_insert, head_open, button_dead,
      * magazine_empty, water_low, sensor_stuck, pump_timeout, estop, over_temperature; once: until
-     * the first order under it has ended.  The board: reboot_at=STEP (power goes for a second when
+     * the first order under it has ended.  For a window: obstacle, endstop_stuck, motor_dead,
+     * encoder_slip, sensor_stuck, estop.  The board: reboot_at=STEP (power goes for a second when
      * an order gets there; once: the first time), journal_lost (the journal is wiped at the next
      * boot; once), link_loss (a third of the requests never leave and a third of the answers get
      * lost; once: for the first 8). */
@@ -42,6 +43,9 @@ struct twin_options {
     /* Sensors of a room (kind window), in real seconds; 0: as the machine's configuration says,
      * UINT32_MAX: never.  Every reading goes out marked as simulated. */
     uint32_t sensor_s, audio_s;
+    /* "HOST:PORT" of the server's MQTT (none).  Preferred while it is there; otherwise, from 5 s
+     * after the start or at once when it is lost, the twin goes on over HTTP, and comes back. */
+    const char *mqtt;
 };
 
 /* Sound as 16-bit little-endian PCM in base64, in pieces, made while it is read.  Copy it to read
@@ -76,9 +80,12 @@ MUST_USE enum err twin_run(struct loop *loop, const struct twin_options *options
 MUST_USE enum err twin_fault_set(struct twin *twin, struct str name, bool on);
 /* Take the power away for a second. */
 void twin_reboot(struct twin *twin);
+/* Turn to the other road and stay there, or back (twin_run: SIGUSR1).  Nothing without `mqtt`. */
+void twin_road_toggle(struct twin *twin);
 
 struct twin_status {
     const char *phase, *step; /* of the program; of the machine */
+    const char *road;         /* "http", "mqtt" */
     bool acting;
     uint32_t boots, starts, pump_starts, reports, link_errors;
     uint32_t published, publish_skipped; /* readings */

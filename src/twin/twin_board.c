@@ -42,6 +42,7 @@ static enum err hal_erase(void *context, uint32_t sector)
 static enum err hal_send(void *context, const struct device_exchange *exchange)
 {
     struct twin *twin = context;
+    enum twin_loss loss = twin_faults_draw(&twin->faults, &twin->rng);
     const struct twin_request request = {
         .channel = exchange->channel,
         .post = exchange->method == DEVICE_POST,
@@ -49,8 +50,9 @@ static enum err hal_send(void *context, const struct device_exchange *exchange)
         .journal_id = exchange->journal_id,
         .body = exchange->body,
         .timeout_ms = exchange->timeout_ms,
+        .exchange_id = exchange->id,
+        .answer_lost = loss == TWIN_LOSS_ANSWER,
     };
-    enum twin_loss loss = twin_faults_draw(&twin->faults, &twin->rng);
     if (loss == TWIN_LOSS_REQUEST)
         return ERR_IO;
     enum err err = twin->link->send(twin->link, &request);
@@ -112,6 +114,8 @@ static enum err boot(struct twin *twin)
     twin->options.kind_context = twin->kind->boot(twin->metal);
     enum err err = device_init(&twin->device, &twin->options, &hal);
     twin->due_ms = twin->clock_ms;
+    if (err == ERR_OK && twin->link->boot != NULL)
+        twin->link->boot(twin->link);
     return err;
 }
 
@@ -174,7 +178,12 @@ void twin_board_step(struct twin *twin)
         enum err err = boot(twin);
         ASSERT(err == ERR_OK); /* the same options were good at the first boot */
     }
+    struct twin_link *link = twin->link;
+    if (link->step != NULL)
+        link->step(link);
     uint32_t wait_ms = device_step(&twin->device);
+    if (link->wait != NULL && link->wait(link) < wait_ms)
+        wait_ms = link->wait(link);
     twin->due_ms = twin->clock_ms + wait_ms;
     tell(twin);
     after_step(twin);

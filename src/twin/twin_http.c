@@ -370,7 +370,8 @@ enum err twin_http_create(const struct twin_link_options *options, struct twin_l
     struct twin_http *http = mem_zalloc(sizeof(*http));
     if (http == NULL)
         return ERR_NOMEM;
-    http->link = (struct twin_link){link_send, link_publish, link_cancel, link_destroy};
+    http->link = (struct twin_link){
+        .send = link_send, .publish = link_publish, .cancel = link_cancel, .destroy = link_destroy};
     http->loop = options->loop;
     http->done = options->done;
     http->cookie = options->cookie;

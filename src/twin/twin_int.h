@@ -23,6 +23,8 @@ struct twin_request {
     const char *journal_id; /* or NULL; copied */
     struct str body;        /* copied */
     uint32_t timeout_ms;
+    uint64_t exchange_id; /* as the program knows it */
+    bool answer_lost;     /* a fault: nobody will hear the answer */
 };
 
 struct twin_link {
@@ -34,6 +36,14 @@ struct twin_link {
     /* The board's power went: all channels; `done` is not called. */
     void (*cancel)(struct twin_link *link);
     void (*destroy)(struct twin_link *link);
+    /* All of these may be NULL.  boot: a fresh program, after its device_init.  step: before each
+     * device_step; wait: after it, in how many ms of the board's clock the next is due.  toggle:
+     * turn to the other road, if there are two; name: the one in use. */
+    void (*boot)(struct twin_link *link);
+    void (*step)(struct twin_link *link);
+    uint32_t (*wait)(struct twin_link *link);
+    void (*toggle)(struct twin_link *link);
+    const char *(*name)(struct twin_link *link);
 };
 
 /* Called on the loop, later than `send`, at most once a request: status 0 means that no whole
@@ -44,6 +54,7 @@ typedef void twin_link_done(void *cookie, unsigned channel, uint32_t status, str
 struct twin_link_options {
     struct loop *loop;
     const char *machine_id, *server_url, *token, *cacert;
+    const char *mqtt; /* NULL: HTTP only */
     twin_link_done *done;
     void *cookie;
 };
@@ -51,8 +62,13 @@ struct twin_link_options {
 /* ---- twin_http.c: HTTP over libcurl ---- */
 MUST_USE enum err twin_http_create(const struct twin_link_options *options,
                                    struct twin_link **ret_link);
+/* ---- twin_roads.c: MQTT, and HTTP while that is not there ---- */
+MUST_USE enum err twin_roads_create(const struct twin_link_options *options, struct twin *twin,
+                                    struct twin_link **ret_link);
 
-/* ---- twin_readings.c: the body of POST /api/machines/ID/readings ---- */
+/* ---- twin_readings.c: one reading as JSON, and the body of POST /api/machines/ID/readings ---- */
+MUST_USE enum err twin_reading_body(const struct twin_reading *reading, bool with_type,
+                                    struct buf *body);
 MUST_USE enum err twin_readings_body(const struct twin_reading *readings, size_t count,
                                      struct buf *body);
 
@@ -89,7 +105,7 @@ struct twin_kind {
 
 /* NULL: there is no such kind.  NULL name: the first. */
 const struct twin_kind *twin_kind_find(const char *name);
-extern const struct twin_kind twin_espresso;
+extern const struct twin_kind twin_espresso, twin_window;
 
 /* ---- twin_flash.c: the journal's memory ---- */
 
