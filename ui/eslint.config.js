@@ -33,12 +33,17 @@ export default tseslint.config(
   wall(["src/design/**"], ["**/features/**", "**/app/**"], "design stands below features and app"),
   wall(
     ["src/features/operations/**"],
-    ["**/features/account/**", "../account/**", "**/app/**"],
+    ["**/features/account/**", "../account/**", "**/features/climate/**", "../climate/**", "**/app/**"],
     "features do not import each other",
   ),
   wall(
     ["src/features/account/**"],
-    ["**/features/operations/**", "../operations/**", "**/app/**"],
+    ["**/features/operations/**", "../operations/**", "**/features/climate/**", "../climate/**", "**/app/**"],
+    "features do not import each other",
+  ),
+  wall(
+    ["src/features/climate/**"],
+    ["**/features/operations/**", "../operations/**", "**/features/account/**", "../account/**", "**/app/**"],
     "features do not import each other",
   ),
 );

@@ -11,6 +11,7 @@ import { useRights } from "../lib/session";
 import { Shell } from "./Shell";
 
 const Operations = lazy(() => import("../features/operations/routes"));
+const Climate = lazy(() => import("../features/climate/routes"));
 const Account = lazy(() => import("../features/account/routes"));
 
 export function App() {
@@ -51,6 +52,11 @@ function Pages() {
           <Route path="/account">
             <Account page="account" />
           </Route>
+          {inside && (
+            <Route path="/climate/*?">
+              <Climate fallback={<NotFound />} />
+            </Route>
+          )}
           <Route>
             {inside ? (
               <Operations fallback={<NotFound />} />
@@ -72,15 +78,17 @@ function usePageTitle(path: string): void {
         ? t.nav.commands
         : first === "alerts"
           ? t.nav.alerts
-          : first === "audit"
-            ? t.nav.audit
-            : first === "account"
-              ? t.nav.account
-              : first === "signin"
-                ? t.account.signInTitle
-                : id
-                  ? decodeURIComponent(id)
-                  : t.nav.floor;
+          : first === "climate"
+            ? (path.split("/")[2] ?? t.nav.climate)
+            : first === "audit"
+              ? t.nav.audit
+              : first === "account"
+                ? t.nav.account
+                : first === "signin"
+                  ? t.account.signInTitle
+                  : id
+                    ? decodeURIComponent(id)
+                    : t.nav.floor;
     document.title = t.title(page);
   }, [path]);
 }

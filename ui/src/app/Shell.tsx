@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Bell, Coffee, ListOrdered, Monitor, Moon, ScrollText, Search, Sun, UserRound } from "lucide-react";
+import { Bell, Coffee, Wind, ListOrdered, Monitor, Moon, ScrollText, Search, Sun, UserRound } from "lucide-react";
 import { Suspense, lazy, useEffect, useRef, useState, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { announce } from "../design/announce";
@@ -14,6 +14,7 @@ const CommandMenu = lazy(() => import("./CommandMenu"));
 
 const pages = [
   { href: "/operations", label: t.nav.floor, Icon: Coffee },
+  { href: "/climate", label: t.nav.climate, Icon: Wind },
   { href: "/commands", label: t.nav.commands, Icon: ListOrdered },
   { href: "/alerts", label: t.nav.alerts, Icon: Bell },
   { href: "/audit", label: t.nav.audit, Icon: ScrollText },
@@ -109,7 +110,7 @@ export function Shell({ children }: { children: ReactNode }) {
       {signedIn && (
         <nav
           aria-label={t.nav.label}
-          className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-4 border-t border-hairline bg-milk pb-[env(safe-area-inset-bottom)] md:hidden"
+          className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-5 border-t border-hairline bg-milk pb-[env(safe-area-inset-bottom)] md:hidden"
         >
           {pages.map((page) => (
             <NavLink key={page.href} {...page} path={path} tab />

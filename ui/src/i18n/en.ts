@@ -1,4 +1,5 @@
 import type { CommandState } from "../lib/types";
+import { climateEn } from "./climate.en";
 
 /** Every sentence a person can read. Short, concrete, no blame; nouns as in docs/glossary.md. */
 
@@ -93,6 +94,7 @@ export const en = {
     commands: "Commands",
     alerts: "Alerts",
     audit: "Audit",
+    climate: "Climate",
     account: "Account",
     openAlerts: (n: number) => plural(n, "open alert", "open alerts"),
   },
@@ -583,4 +585,6 @@ export const en = {
     roleOf: (name: string) => `Role of ${name}`,
     actionsFor: (name: string) => `Actions for ${name}`,
   },
+
+  climate: climateEn,
 };

@@ -5,6 +5,8 @@ import type {
   Alert,
   AuditEntry,
   AuditVerdict,
+  Climate,
+  ClimateWindow,
   Command,
   Curve,
   HistoryEntry,
@@ -12,7 +14,14 @@ import type {
   LiveEvent,
   Machine,
   MachineToken,
+  ModelErrorPoint,
+  ModelInfo,
   Page,
+  Prediction,
+  Reading,
+  Refusal,
+  RetentionPolicy,
+  Series,
   Session,
 } from "./types";
 
@@ -41,6 +50,10 @@ const LIVE_KEYS = new Set<unknown>([
   "command-curve",
   "alerts",
   "audit",
+  "readings",
+  "climate",
+  "predictions",
+  "series",
 ]);
 
 /** Asks again for what is on the screen: events were missed, or there is no link to bring them. */
@@ -143,6 +156,68 @@ export const verifyQuery = queryOptions({
   staleTime: 0,
 });
 
+/* ---- the room: readings, windows, the model ---- */
+
+export const readingsQuery = queryOptions({
+  queryKey: ["readings"],
+  queryFn: async ({ signal }) => (await call<Page<Reading>>("GET", "/api/telemetry/latest", { signal })).items,
+});
+
+export const climateQuery = queryOptions({
+  queryKey: ["climate"],
+  queryFn: ({ signal }) => call<Climate>("GET", "/api/climate", { signal }),
+});
+
+export interface SeriesWanted {
+  machine_id: string;
+  type: string;
+  from: string;
+  to: string;
+  points: number;
+}
+
+export const seriesQuery = (wanted: SeriesWanted) =>
+  queryOptions({
+    queryKey: ["series", wanted],
+    queryFn: ({ signal }) =>
+      call<Series>("GET", `/api/telemetry/series${query({ ...wanted, resolution: "auto" })}`, { signal }),
+  });
+
+export const predictionsQuery = (machineId: string, from: string, to: string) =>
+  infiniteQueryOptions({
+    queryKey: ["predictions", machineId, from, to],
+    queryFn: ({ signal, pageParam }) =>
+      call<Page<Prediction>>(
+        "GET",
+        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 100, cursor: pageParam })}`,
+        { signal },
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+  });
+
+export const modelQuery = queryOptions({
+  queryKey: ["model"],
+  queryFn: ({ signal }) => call<ModelInfo>("GET", "/api/climate/model", { signal }),
+});
+
+export const modelErrorsQuery = (from: string, to: string) =>
+  queryOptions({
+    queryKey: ["model-errors", from, to],
+    queryFn: async ({ signal }) =>
+      (await call<Page<ModelErrorPoint>>("GET", `/api/climate/model/errors${query({ from, to })}`, { signal })).items,
+  });
+
+export const refusalsQuery = queryOptions({
+  queryKey: ["refusals"],
+  queryFn: async ({ signal }) => (await call<Page<Refusal>>("GET", "/api/telemetry/refusals", { signal })).items,
+});
+
+export const policyQuery = queryOptions({
+  queryKey: ["policy"],
+  queryFn: ({ signal }) => call<RetentionPolicy>("GET", "/api/telemetry/policy", { signal }),
+});
+
 /* ---- events ---- */
 
 type CommandPages = InfiniteData<Page<Command>, string | undefined>;
@@ -216,8 +291,41 @@ export function learnAlert(client: QueryClient, alert: Alert): void {
   }
 }
 
+/** A reading may overtake an answer that was asked for before it; the newer of the two stays. */
+export function learnReadings(client: QueryClient, machineId: string, items: Omit<Reading, "machine_id">[]): void {
+  client.setQueryData<Reading[]>(["readings"], (known) => {
+    if (!known) return known;
+    const next = [...known];
+    for (const item of items) {
+      const reading = { ...item, machine_id: machineId };
+      const at = next.findIndex((one) => one.machine_id === machineId && one.type === item.type);
+      if (at < 0) next.push(reading);
+      else if (next[at] && next[at].at <= item.at) next[at] = reading;
+    }
+    return next;
+  });
+}
+
 export function applyEvent(client: QueryClient, event: LiveEvent): void {
   switch (event.type) {
+    case "reading":
+      learnReadings(client, event.machine_id, event.items);
+      break;
+    case "climate": {
+      const window: ClimateWindow = event;
+      client.setQueryData<Climate>(["climate"], (known) =>
+        known
+          ? {
+              ...known,
+              items: known.items.some((one) => one.machine_id === window.machine_id)
+                ? known.items.map((one) => (one.machine_id === window.machine_id ? window : one))
+                : [...known.items, window],
+            }
+          : known,
+      );
+      void client.invalidateQueries({ queryKey: ["predictions", window.machine_id] });
+      break;
+    }
     case "command":
       learnCommand(client, event.command);
       break;

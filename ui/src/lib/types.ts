@@ -106,6 +106,12 @@ export interface Machine {
   created_at: string;
   demo: boolean;
   token_count: number;
+  /** What staff know about it: where it stands, who serviced it. */
+  metadata?: JsonObject | null;
+  /** Heard of lately; an inactive machine has an alert. */
+  active?: boolean;
+  /** Connected over MQTT now. */
+  mqtt?: boolean;
 }
 
 export interface MachineToken {
@@ -206,6 +212,111 @@ export interface Page<T> {
   next: string | null;
 }
 
+export type ProvenanceWord = "measured" | "simulated" | "estimated" | "predicted";
+
+/** One number from a sensor. */
+export interface Reading {
+  machine_id: string;
+  type: string;
+  unit: string | null;
+  value: number;
+  at: string;
+  received_at?: string;
+  provenance: ProvenanceWord;
+}
+
+export type Resolution = "auto" | "raw" | "5m" | "1h" | "1d";
+
+export interface Series {
+  machine_id: string;
+  type: string;
+  unit: string | null;
+  resolution: Exclude<Resolution, "auto">;
+  columns: string[];
+  /** t_ms, avg, min, max, count */
+  rows: number[][];
+  more: boolean;
+}
+
+export interface ClimateAnswer {
+  position: number;
+  spread: number;
+  confidence: number;
+  model_version: string | number;
+  at: string;
+}
+
+/** What a window does, and why. */
+export interface ClimateWindow {
+  machine_id: string;
+  mode: "auto" | "manual";
+  position: { value: number; at: string | null; provenance: ProvenanceWord } | null;
+  target: number | null;
+  features: Record<string, { value: number; at: string } | null>;
+  answer: ClimateAnswer | null;
+  decision: string | null;
+  asked_at: string | null;
+  asked_because: string | null;
+  command_id: number | null;
+}
+
+export interface Climate {
+  source: "own" | "external" | "off";
+  confidence_min: number;
+  items: ClimateWindow[];
+}
+
+export interface Prediction {
+  prediction_id: number;
+  at: string;
+  temperature: number;
+  humidity: number;
+  sound_volume: number;
+  position: number | null;
+  confidence: number | null;
+  decision: string;
+  asked_because: string;
+  source: string;
+  model_version: string | number | null;
+  latency_ms: number | null;
+  command_id: number | null;
+  /** What a person set instead. */
+  actual: number | null;
+}
+
+export interface ModelInfo {
+  version: string | number | null;
+  previous_version: string | number | null;
+  trained_at: string | null;
+  samples: number;
+  samples_people: number;
+  /** Mean absolute error in percent of opening; null: no setting by hand yet. */
+  error: number | null;
+  origin: string;
+  source: "own" | "external" | "off";
+}
+
+export interface ModelErrorPoint {
+  at: string;
+  version: string | number;
+  error: number;
+}
+
+export interface Refusal {
+  machine_id: string;
+  code: string;
+  why: string;
+  count: number;
+  last_at: string;
+}
+
+export interface RetentionPolicy {
+  raw_days: number;
+  minutes5_days: number;
+  hour_days: number;
+  day_days: number;
+}
+
 export type LiveEvent = { seq: number } & (
   | { type: "welcome"; server_id: string }
   | { type: "command"; command: Command }
@@ -220,4 +331,6 @@ export type LiveEvent = { seq: number } & (
     }
   | { type: "alert"; alert: Alert }
   | { type: "audit"; entry: AuditEntry }
+  | { type: "reading"; machine_id: string; items: Omit<Reading, "machine_id">[] }
+  | ({ type: "climate" } & ClimateWindow)
 );

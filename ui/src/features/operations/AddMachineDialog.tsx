@@ -5,11 +5,11 @@ import { Dialog } from "../../design/Dialog";
 import { Select, TextField } from "../../design/Field";
 import { Secret } from "../../design/Secret";
 import { ProblemNote } from "../../design/States";
+import { useAction } from "../../design/useAction";
 import { t } from "../../i18n";
 import { Problem, call } from "../../lib/api";
 import { kindsQuery, learnMachine, queryClient } from "../../lib/queries";
 import type { Machine } from "../../lib/types";
-import { useAction } from "./actions";
 
 /** A new machine; its token is shown here and never again. */
 export function AddMachineDialog({ onClose }: { onClose: () => void }) {

@@ -3,12 +3,13 @@ import { Link, useSearchParams } from "wouter";
 import { Button } from "../../design/Button";
 import { EmptyState, ErrorState, Skeleton } from "../../design/States";
 import { TimeAgo } from "../../design/Time";
+import { useAction } from "../../design/useAction";
 import { t } from "../../i18n";
 import { alertsQuery, machinesQuery } from "../../lib/queries";
 import { useRights } from "../../lib/session";
 import { formatMoment } from "../../lib/time";
 import type { Alert } from "../../lib/types";
-import { acknowledge, useAction } from "./actions";
+import { acknowledge } from "./actions";
 import { nameOf } from "./condition";
 
 export function AlertsPage() {

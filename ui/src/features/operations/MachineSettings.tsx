@@ -5,11 +5,12 @@ import { TextArea } from "../../design/Field";
 import { Secret } from "../../design/Secret";
 import { ErrorState, ProblemNote, Section } from "../../design/States";
 import { TimeAgo } from "../../design/Time";
+import { useAction } from "../../design/useAction";
 import { t } from "../../i18n";
 import { call } from "../../lib/api";
 import { learnMachine, queryClient, tokensQuery } from "../../lib/queries";
 import type { JsonObject, Machine } from "../../lib/types";
-import { blockMachine, useAction } from "./actions";
+import { blockMachine } from "./actions";
 
 /** What staff look up or change rarely: facts, configuration, credentials. */
 export function MachineSettings({ machine, staff, admin }: { machine: Machine; staff: boolean; admin: boolean }) {

@@ -3,11 +3,12 @@ import { Button } from "../../design/Button";
 import { TextArea } from "../../design/Field";
 import { ProblemNote } from "../../design/States";
 import { StateGlyph } from "../../design/State";
+import { useAction } from "../../design/useAction";
 import { t } from "../../i18n";
 import { lastValue, useCurve } from "../../lib/curves";
 import { formatNumber } from "../../lib/number";
 import type { Command, Machine } from "../../lib/types";
-import { settle, useAction } from "./actions";
+import { settle } from "./actions";
 
 type Outcome = "complete" | "failed";
 

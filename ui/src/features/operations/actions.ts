@@ -1,6 +1,3 @@
-import { useMutation } from "@tanstack/react-query";
-import { announce } from "../../design/announce";
-import { toast, toastProblem } from "../../design/Toast";
 import { call } from "../../lib/api";
 import { learnAlert, learnCommand, learnMachine, queryClient } from "../../lib/queries";
 import type { Alert, Command, Machine } from "../../lib/types";
@@ -65,27 +62,4 @@ export async function blockMachine(id: string): Promise<Machine> {
 export async function acknowledge(id: number): Promise<void> {
   const answer = await call<Alert | { alert: Alert }>("POST", `/api/alerts/${id}/acknowledge`, { body: {} });
   learnAlert(queryClient, "alert_id" in answer ? answer : answer.alert);
-}
-
-/** A mutation that says in a toast what it did or could not do. */
-export function useAction<Input, Output>(
-  run: (input: Input) => Promise<Output>,
-  done?: (output: Output) => string | undefined,
-  quiet = false,
-) {
-  return useMutation({
-    mutationFn: run,
-    onSuccess: (output) => {
-      const text = done?.(output);
-      if (text) {
-        toast(text);
-        announce(text);
-      }
-    },
-    onError: (error) => {
-      if (!quiet) toastProblem(error);
-      void queryClient.invalidateQueries({ queryKey: ["command"] });
-      void queryClient.invalidateQueries({ queryKey: ["machines"] });
-    },
-  });
 }
