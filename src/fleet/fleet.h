@@ -32,7 +32,8 @@ fleet_admission_name(enum fleet_admission admission); /* "waiting", "admitted", 
 #define FLEET_BLOB_BYTES_MAX   (4 * KIB) /* capabilities, sensors, metadata */
 #define FLEET_TOKENS_MAX       4         /* active ones of one machine */
 #define FLEET_WAITING_MAX      100
-#define FLEET_TOKEN_BYTES      48 /* "ad_" and 43 characters, and NUL */
+#define FLEET_TOKEN_BYTES      48  /* "ad_" and 43 characters, and NUL */
+#define FLEET_TOKEN_LEN_MAX    128 /* of one that a device made up */
 
 /* A machine as it is now.  Pointers to it are good until the loop's next turn; nobody outside
  * writes to it. */

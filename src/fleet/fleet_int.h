@@ -9,7 +9,7 @@
 
 #define TOKEN_HASH_BYTES 32
 #define TOKEN_LEN_MIN    32
-#define TOKEN_LEN_MAX    128
+#define TOKEN_LEN_MAX    FLEET_TOKEN_LEN_MAX
 #define TOKEN_BUCKETS    8192
 #define SAVE_EVERY_MS    60000 /* last_seen and last_used are written down at most so often */
 #define SWEEP_ROWS_MAX   512

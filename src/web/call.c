@@ -162,19 +162,12 @@ static bool journal_read(struct web_call *call, struct str field)
     return false;
 }
 
-struct web_call *web_call_begin(struct web *web, struct http_request *req,
-                                const struct web_front *front)
+static struct web_call *call_create(struct web *web)
 {
     struct web_call *call = mem_zalloc(sizeof(*call));
-    if (call == NULL) {
-        web_problem_now(web, req, front,
-                        &(struct web_problem){.status = 503,
-                                              .code = "overloaded",
-                                              .detail = "Out of memory; come again later."});
+    if (call == NULL)
         return NULL;
-    }
     call->web = web;
-    call->req = req;
     arena_init(&call->scratch, SCRATCH_BYTES_MAX);
     buf_init(&call->answer, WEB_ANSWER_BYTES_MAX);
     call->out = (struct json_out){&call->answer, ERR_OK};
@@ -183,6 +176,50 @@ struct web_call *web_call_begin(struct web *web, struct http_request *req,
         web->calls->prev = call;
     web->calls = call;
     web->call_count++;
+    return call;
+}
+
+static void copy_cut(char *dst, size_t dst_bytes, struct str text)
+{
+    if (str_copy(dst, dst_bytes, str_slice(text, 0, dst_bytes - 1)) != ERR_OK)
+        dst[0] = 0;
+}
+
+struct web_call *web_call_message(struct web *web, const struct web_message *message)
+{
+    struct web_call *call = call_create(web);
+    if (call == NULL) {
+        json_decref(message->body);
+        return NULL;
+    }
+    call->route = message->route;
+    call->caller = message->caller;
+    call->caller.machine = NULL;
+    call->announced_token = copy(call, message->caller.token);
+    call->caller.token = STR_NONE;
+    call->number = message->number;
+    call->body = message->body;
+    call->begun_us = sys_mono_us();
+    call->answered = message->answered;
+    call->answered_cookie = message->cookie;
+    copy_cut(call->request_id, sizeof(call->request_id), str_from(message->request_id));
+    copy_cut(call->actor, sizeof(call->actor), message->actor);
+    copy_cut(call->machine_id, sizeof(call->machine_id), message->machine_id);
+    return call;
+}
+
+struct web_call *web_call_begin(struct web *web, struct http_request *req,
+                                const struct web_front *front)
+{
+    struct web_call *call = call_create(web);
+    if (call == NULL) {
+        web_problem_now(web, req, front,
+                        &(struct web_problem){.status = 503,
+                                              .code = "overloaded",
+                                              .detail = "Out of memory; come again later."});
+        return NULL;
+    }
+    call->req = req;
     call_fill(call, req, front);
     /* Everything the request holds is read before it is parked. */
     if (!body_read(call, http_body(req), http_header(req, STR("Content-Type"))) ||

@@ -201,6 +201,16 @@ static void read_instructions(struct kinds_reader *reader, struct creation *crea
     creation->instructions_name = first != NULL ? "accessory_instructions" : "actuator_sequence";
 }
 
+/* --open: what a machine must be that is mentioned with this command for the first time. */
+static struct str first_kind(struct str command)
+{
+    for (const struct kinds_kind *const *kind = kinds_all(); *kind != NULL; kind++) {
+        if (kinds_command_find(*kind, command) != NULL)
+            return str_from((*kind)->name);
+    }
+    return STR("espresso");
+}
+
 void web_command_create(struct web_call *call)
 {
     struct creation *creation = arena_alloc(&call->scratch, sizeof(*creation));
@@ -239,5 +249,5 @@ void web_command_create(struct web_call *call)
         web_reply_code(call, 413, "too_large", "A command's meta has at most 4 KiB.");
         return;
     }
-    web_machine_needed(call, STR("espresso"), machine_known);
+    web_machine_needed(call, first_kind(creation->command), machine_known);
 }

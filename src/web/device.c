@@ -14,7 +14,7 @@ struct update {
 };
 
 /* Words of the machine's kind, of the queue, and those a factory uses. */
-static bool status_read(const struct web_call *call, struct str word, struct update *update)
+static bool status_read(struct str word, struct update *update)
 {
     static const struct {
         const char *word;
@@ -25,7 +25,6 @@ static bool status_read(const struct web_call *call, struct str word, struct upd
         {"failed", QUEUE_FAILED},       {"rejected", QUEUE_REJECTED},
         {"cancelled", QUEUE_CANCELLED},
     };
-    (void)call;
     for (const struct kinds_kind *const *kind = kinds_all(); *kind != NULL; kind++) {
         if (kinds_word_running(*kind, word)) {
             update->claims = true;
@@ -40,6 +39,12 @@ static bool status_read(const struct web_call *call, struct str word, struct upd
         }
     }
     return false;
+}
+
+bool web_status_claims(struct str word)
+{
+    struct update update = {.claims = false};
+    return status_read(word, &update) && update.claims;
 }
 
 /* "error" is what the documented sketches write, "reason" what our own device writes. */
@@ -168,7 +173,7 @@ void web_command_update(struct web_call *call)
     const json_t *meta = kinds_read_object(&reader, "meta", false);
     if (status.at != NULL && str_equal_nocase(status, STR("pending")))
         update->outcome = QUEUE_PENDING;
-    else if (status.at != NULL && !status_read(call, status, update))
+    else if (status.at != NULL && !status_read(status, update))
         kinds_read_fault(&reader, "bad_value", "status", "There is no such status to report.");
     if (!web_read_end(call, &reader))
         return;
@@ -415,24 +420,7 @@ static void hello_queue_done(void *cookie, enum err err, enum queue_verdict verd
         return;
     }
     const struct hello *hello = call->more;
-    struct json_out *out = &call->out;
-    out_open(out, NULL, '{');
-    out_word(out, "machine_id", machine->machine_id);
-    out_word(out, "kind", machine->kind);
-    out_word(out, "admission", fleet_admission_name(machine->admission));
-    out_raw(out, "config", str_from(machine->config), "{}");
-    if (command != NULL && command->state == QUEUE_RUNNING) {
-        out_open(out, "running", '{');
-        out_u64(out, "command_id", command->command_id);
-        out_id128(out, "uid", command->uid);
-        if (command->has_claim && id128_equal(command->journal_id, hello->words.journal_id))
-            out_id128(out, "claim_id", command->claim_id);
-        out_close(out, '}');
-    } else {
-        out_null(out, "running");
-    }
-    out_time(out, "server_time", web_now_ms(call->web));
-    out_close(out, '}');
+    show_welcome(&call->out, call->web, machine, command, hello->words.journal_id);
     web_reply_json(call, 200);
 }
 
@@ -472,10 +460,16 @@ static void announced(void *cookie, enum err err, const struct fleet_machine *ma
         web_reply_err(call, err);
 }
 
-static void hello_announce(struct web_call *call, const char *kind_name)
+/* The kind a board says it is; one that does not say is of the first. */
+static struct str kind_said(const json_t *capabilities)
 {
-    const struct kinds_kind *kind =
-        kinds_find(kind_name != NULL ? str_from(kind_name) : STR("espresso"));
+    const char *name = json_string_value(json_object_get(capabilities, "kind"));
+    return name != NULL ? str_from(name) : STR("espresso");
+}
+
+static void hello_announce(struct web_call *call, const json_t *capabilities)
+{
+    const struct kinds_kind *kind = kinds_find(kind_said(capabilities));
     if (kind == NULL) {
         web_reply_code(call, 422, "unknown_kind", "There is no such kind of machine.");
         return;
@@ -534,13 +528,15 @@ void web_hello(struct web_call *call)
         return;
     hello->words.capabilities = web_json_text(call, capabilities);
     if (call->announced_token.at != NULL) {
-        hello_announce(call, json_string_value(json_object_get(capabilities, "kind")));
+        hello_announce(call, capabilities);
         return;
     }
     if (!web_speaks_for(call, str_from(call->machine_id)))
         return;
     if (call->caller.kind == WEB_DEVICE && call->caller.device_err == ERR_AGAIN)
         answer_waiting(call);
-    else
+    else if (kinds_find(kind_said(capabilities)) == NULL)
         web_machine_needed(call, STR("espresso"), hello_known);
+    else
+        web_machine_needed(call, kind_said(capabilities), hello_known);
 }

@@ -125,17 +125,28 @@ void web_on_request(void *cookie, struct http_request *req)
         front.match.route->handle(call);
 }
 
+/* Two seconds of sound are more than any other body. */
+static bool carries_sound(struct str path)
+{
+    struct str end = STR("/readings");
+    return str_starts(path, STR("/api/machines/")) && path.len > end.len &&
+           str_equal(str_slice(path, path.len - end.len, path.len), end);
+}
+
 /* A body that is said to be too large is refused before it is sent. */
 void web_on_head(void *cookie, struct http_request *req)
 {
     struct web *web = cookie;
-    http_body_limit(req, WEB_BODY_BYTES_MAX);
-    if (http_request_head(req)->content_length <= WEB_BODY_BYTES_MAX)
+    size_t bytes_max =
+        carries_sound(http_request_head(req)->path) ? WEB_READINGS_BYTES_MAX : WEB_BODY_BYTES_MAX;
+    http_body_limit(req, bytes_max);
+    if (http_request_head(req)->content_length <= bytes_max)
         return;
     struct web_front front = {.begun_us = sys_mono_us()};
     request_id_set(web, req, front.request_id);
     web_problem_now(web, req, &front,
                     &(struct web_problem){.status = 413,
                                           .code = "too_large",
-                                          .detail = "A body has 65536 bytes at most."});
+                                          .detail = "A body has 65536 bytes at most; one "
+                                                    "with readings 196608."});
 }

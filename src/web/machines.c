@@ -224,6 +224,37 @@ void web_machine_configure(struct web_call *call)
         web_reply_err(call, err);
 }
 
+/* ---- name and metadata ---- */
+
+void web_machine_describe(struct web_call *call)
+{
+    struct kinds_refusal refusal;
+    struct kinds_reader reader;
+    struct str name = STR_NONE;
+    web_read_body(call, &reader, &refusal);
+    const json_t *given = kinds_read_any(&reader, "name", false);
+    const json_t *metadata = kinds_read_object(&reader, "metadata", false);
+    if (given != NULL && !json_is_string(given))
+        kinds_read_fault(&reader, "wrong_type", "name", "A name is a text.");
+    else if (given != NULL)
+        name = (struct str){json_string_value(given), json_string_length(given)};
+    if (name.len >= FLEET_NAME_BYTES)
+        kinds_read_fault(&reader, "bad_value", "name", "A name has at most 128 bytes.");
+    if (name.at == NULL && metadata == NULL)
+        kinds_read_fault(&reader, "missing_field", "name", "There is nothing to change.");
+    if (!web_read_end(call, &reader) || machine_find(call) == NULL)
+        return;
+    struct str text = web_json_text(call, metadata);
+    if (text.len > FLEET_BLOB_BYTES_MAX) {
+        web_reply_code(call, 413, "too_large", "Metadata has at most 4 KiB.");
+        return;
+    }
+    enum err err = fleet_describe(call->web->fleet, web_fleet_by(call), str_from(call->machine_id),
+                                  name, text, machine_changed, call);
+    if (err != ERR_OK)
+        web_reply_err(call, err);
+}
+
 /* ---- tokens ---- */
 
 void web_machine_token_list(struct web_call *call)

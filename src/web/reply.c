@@ -69,10 +69,11 @@ void web_log_request(struct web *web, const char *request_id, const char *route,
                      int64_t begun_us, bool poll, const char *actor)
 {
     web->metrics.by_class[status / 100 < 6 ? status / 100 : 5]++;
+    int64_t us = sys_mono_us() - begun_us;
+    metrics_observe(&web->metrics.request_s, (double)us / 1e6);
     enum log_level level = status >= 500 ? LOG_WARN : poll ? LOG_DEBUG : LOG_INFO;
     log_line(level, level_key(status), "request_id", "%s", request_id, "route", "%s", route,
-             "status", "%d", (int)status, "actor", "%s", actor, "us", "%lld",
-             (long long)(sys_mono_us() - begun_us), NULL);
+             "status", "%d", (int)status, "actor", "%s", actor, "us", "%lld", (long long)us, NULL);
 }
 
 static void problem_json(struct json_out *out, const char *request_id,
@@ -165,9 +166,24 @@ void web_calls_drop(struct web *web)
         call_free(web->calls);
 }
 
+/* A call that came as a message: its own log line, since it is no HTTP answer. */
+static void respond_message(struct web_call *call, uint16_t status, struct str body)
+{
+    enum log_level level = status >= 500 ? LOG_WARN : call->quiet ? LOG_DEBUG : LOG_INFO;
+    log_line(level, level_key(status), "request_id", "%s", call->request_id, "route", "%s",
+             call->route->pattern, "status", "%d", (int)status, "actor", "%s", call->actor, "us",
+             "%lld", (long long)(sys_mono_us() - call->begun_us), NULL);
+    call->answered(call, status, body);
+    call_free(call);
+}
+
 static void respond(struct web_call *call, uint16_t status, struct str content_type,
                     struct str body, const struct http_field *more, size_t more_count)
 {
+    if (call->answered != NULL) {
+        respond_message(call, status, body);
+        return;
+    }
     struct http_field fields[WEB_FIELDS_MAX + 4];
     size_t count = web_fields_common(call->web, call->request_id, call->origin, false, fields);
     for (size_t i = 0; i < more_count; i++)
@@ -183,6 +199,14 @@ static void respond(struct web_call *call, uint16_t status, struct str content_t
                                                 .field_count = count,
                                                 .body = body});
     }
+    call_free(call);
+}
+
+void web_call_streams(struct web_call *call)
+{
+    web_log_request(call->web, call->request_id, call->route->pattern, 200, call->begun_us,
+                    call->quiet, call->actor);
+    call->req = NULL;
     call_free(call);
 }
 

@@ -35,9 +35,25 @@ void web_machine_release(struct web_call *call);
 void web_machine_admit(struct web_call *call);
 void web_machine_block(struct web_call *call);
 void web_machine_configure(struct web_call *call);
+void web_machine_describe(struct web_call *call);
 void web_machine_token_list(struct web_call *call);
 void web_machine_token_add(struct web_call *call);
 void web_machine_token_revoke(struct web_call *call);
+
+/* readings and rooms */
+void web_readings_add(struct web_call *call);
+void web_telemetry_latest(struct web_call *call);
+void web_telemetry_series(struct web_call *call);
+void web_telemetry_export(struct web_call *call);
+void web_telemetry_refusals(struct web_call *call);
+void web_telemetry_policy_show(struct web_call *call);
+void web_telemetry_policy_set(struct web_call *call);
+void web_climate_show(struct web_call *call);
+void web_climate_mode(struct web_call *call);
+void web_climate_predictions(struct web_call *call);
+void web_climate_model(struct web_call *call);
+void web_climate_model_errors(struct web_call *call);
+void web_climate_rollback(struct web_call *call);
 
 /* people */
 void web_session_show(struct web_call *call);

@@ -49,8 +49,8 @@ void show_command(struct json_out *out, const char *key, const struct queue_comm
     out_close(out, '}');
 }
 
-/* The claim id only to the board that made it: with it, anybody could report. */
-void show_offer(struct json_out *out, const struct queue_command *command, bool own)
+static void show_offer_to(struct json_out *out, const struct queue_command *command, bool own,
+                          bool wide)
 {
     out_open(out, NULL, '{');
     out_u64(out, "command_id", command->command_id);
@@ -58,6 +58,41 @@ void show_offer(struct json_out *out, const struct queue_command *command, bool 
     show_asked(out, command);
     if (own && command->has_claim)
         out_id128(out, "claim_id", command->claim_id);
+    if (own && command->has_claim && wide)
+        out_id128(out, "journal_id", command->journal_id);
+    out_close(out, '}');
+}
+
+/* The claim id only to the board that made it: with it, anybody could report. */
+void show_offer(struct json_out *out, const struct queue_command *command, bool own)
+{
+    show_offer_to(out, command, own, false);
+}
+
+void show_offer_wide(struct json_out *out, const struct queue_command *command, bool own)
+{
+    show_offer_to(out, command, own, true);
+}
+
+void show_welcome(struct json_out *out, const struct web *web, const struct fleet_machine *machine,
+                  const struct queue_command *running, struct id128 journal_id)
+{
+    out_open(out, NULL, '{');
+    out_word(out, "machine_id", machine->machine_id);
+    out_word(out, "kind", machine->kind);
+    out_word(out, "admission", fleet_admission_name(machine->admission));
+    out_raw(out, "config", str_from(machine->config), "{}");
+    if (running != NULL && running->state == QUEUE_RUNNING) {
+        out_open(out, "running", '{');
+        out_u64(out, "command_id", running->command_id);
+        out_id128(out, "uid", running->uid);
+        if (running->has_claim && id128_equal(running->journal_id, journal_id))
+            out_id128(out, "claim_id", running->claim_id);
+        out_close(out, '}');
+    } else {
+        out_null(out, "running");
+    }
+    out_time(out, "server_time", loop_wall_ms(web->loop));
     out_close(out, '}');
 }
 
@@ -117,6 +152,8 @@ void show_machine(struct json_out *out, const char *key, struct web *web,
     show_text_or_null(out, "name", machine->name);
     out_word(out, "admission", fleet_admission_name(machine->admission));
     out_bool(out, "online", machine->online);
+    out_bool(out, "active", machine->active);
+    out_bool(out, "mqtt", machine->mqtt > 0);
     out_time(out, "last_seen_at", machine->last_seen_at_ms);
     if (!whole)
         queued.hold_reason = STR_NONE;
@@ -126,6 +163,7 @@ void show_machine(struct json_out *out, const char *key, struct web *web,
     show_id_or_null(out, "journal_id", whole ? machine->journal_id : nobody);
     out_raw(out, "capabilities", whole ? str_from(machine->capabilities) : STR_NONE, "{}");
     out_raw(out, "config", whole ? str_from(machine->config) : STR_NONE, "{}");
+    out_raw(out, "metadata", whole ? str_from(machine->metadata) : STR_NONE, "{}");
     show_text_or_null(out, "step", machine->step);
     out_time(out, "step_since", machine->step_since_ms);
     out_raw(out, "sensors", str_from(machine->sensors), "null");

@@ -17,6 +17,34 @@ static void session_gone(void *cookie, enum access_via via, int64_t credential_i
 {
     struct web *web = cookie;
     web_hub_session_gone(web->hub, via, credential_id);
+    if (via == ACCESS_VIA_TOKEN)
+        broker_revoke(web->broker, STR_NONE, web_credential_of_token(credential_id));
+}
+
+/* Climate asks for those that are windows, are let in, and are here. */
+static void window_follow(struct web *web, const struct fleet_machine *machine,
+                          enum fleet_change change)
+{
+    struct climate_window window;
+    struct str machine_id = str_from(machine->machine_id);
+    bool wanted = change != FLEET_CHANGED_REMOVED && machine->admission == FLEET_ADMITTED &&
+                  strcmp(machine->kind, "window") == 0;
+    bool there = climate_window_get(web->climate, machine_id, &window);
+    if (there && !wanted) {
+        climate_window_remove(web->climate, machine_id);
+    } else if (wanted && !there) {
+        enum err err = climate_window_add(web->climate, machine_id);
+        if (err != ERR_OK)
+            log_line(LOG_WARN, "window_not_followed", "machine_id", "%s", machine->machine_id,
+                     "err", "%s", err_name(err), NULL);
+    }
+}
+
+static void windows_follow(struct web *web)
+{
+    const struct fleet_machine *machine = fleet_next(web->fleet, STR(""));
+    for (; machine != NULL; machine = fleet_next(web->fleet, str_from(machine->machine_id)))
+        window_follow(web, machine, FLEET_CHANGED_RECORD);
 }
 
 static void fleet_changed(void *cookie, const struct fleet_machine *machine,
@@ -27,13 +55,21 @@ static void fleet_changed(void *cookie, const struct fleet_machine *machine,
         web_hub_machine(web->hub, str_from(machine->machine_id));
     if (change == FLEET_CHANGED_RECORD)
         web_hub_records(web->hub);
+    if (change == FLEET_CHANGED_PROGRESS)
+        return;
+    web_registry_changed(web->registry, machine);
+    window_follow(web, machine, change);
+    if (change != FLEET_CHANGED_RECORD)
+        return;
+    web_announced_decided(web, machine);
+    web_road_changed(web, machine);
 }
 
 static void device_token_gone(void *cookie, const char *machine_id, int64_t token_id)
 {
     struct web *web = cookie;
-    (void)token_id; /* who still has a good one asks again */
-    web_parking_answer_machine(web, str_from(machine_id));
+    web_parking_answer_machine(web, str_from(machine_id)); /* who has a good one asks again */
+    broker_revoke(web->broker, STR_NONE, token_id);
 }
 
 void web_command_changed(void *cookie, const struct queue_change *change)
@@ -42,6 +78,11 @@ void web_command_changed(void *cookie, const struct queue_change *change)
     web_hub_command(web->hub, change->command);
     web_hub_machine(web->hub, change->command->machine_id);
     web_hub_records(web->hub);
+    if (change->created)
+        web_arrival_command(web, change->command);
+    web_road_command(web, change);
+    if (str_equal(change->command->command, STR("set_position")))
+        web_air_climate(web->air, change->command->machine_id); /* its target, its position */
 }
 
 void web_machine_changed(void *cookie, struct str machine_id)
@@ -49,7 +90,66 @@ void web_machine_changed(void *cookie, struct str machine_id)
     struct web *web = cookie;
     web_hub_machine(web->hub, machine_id);
     web_hub_records(web->hub);
+    web_road_look(web, machine_id);
 }
+
+/* ---- readings and windows ---- */
+
+static void reading_stored(void *cookie, struct str machine_id,
+                           const struct telemetry_reading *readings, uint32_t count,
+                           const char *request_id)
+{
+    struct web *web = cookie;
+    (void)readings;
+    web_air_reading(web->air, machine_id);
+    log_line(LOG_DEBUG, "reading", "request_id", "%s", request_id, "count", "%u", count, NULL);
+}
+
+static void window_changed(void *cookie, struct str machine_id)
+{
+    struct web *web = cookie;
+    web_air_climate(web->air, machine_id);
+}
+
+static uint64_t arrival_key(struct str request_id)
+{
+    uint64_t key = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < request_id.len; i++)
+        key = (key ^ (uint8_t)request_id.at[i]) * UINT64_C(0x100000001b3);
+    return key;
+}
+
+void web_arrival_note(struct web *web, const char *request_id)
+{
+    uint64_t key = arrival_key(str_from(request_id));
+    web->arrivals->key[key % WEB_ARRIVALS] = key;
+    web->arrivals->at_us[key % WEB_ARRIVALS] = sys_mono_us();
+}
+
+void web_arrival_command(struct web *web, const struct queue_command *command)
+{
+    uint64_t key = arrival_key(command->request_id);
+    if (command->request_id.len == 0 || web->arrivals->key[key % WEB_ARRIVALS] != key)
+        return; /* nobody's reading, or others have come since */
+    int64_t us = sys_mono_us() - web->arrivals->at_us[key % WEB_ARRIVALS];
+    metrics_observe(&web->metrics.sensor_to_command_s, (double)us / 1e6);
+    web->arrivals->key[key % WEB_ARRIVALS] = 0;
+}
+
+void web_mqtt_listening(struct web *web, const char *address)
+{
+    web->mqtt_address = address;
+}
+
+void web_tick(struct web *web)
+{
+    web_announced_tick(web);
+    web_roads_tick(web);
+    web_controls_tick(web);
+    web_registry_tick(web->registry);
+}
+
+/* ---- made, stopped, destroyed ---- */
 
 static enum err openapi_load(struct web *web, const char *path)
 {
@@ -95,9 +195,23 @@ static enum err web_init(struct web *web)
     web->empty = json_object();
     if (web->empty == NULL)
         return ERR_NOMEM;
+    metrics_histogram_init(&web->metrics.request_s, metrics_latency_s, metrics_latency_s_count);
+    metrics_histogram_init(&web->metrics.sensor_to_command_s, metrics_latency_s,
+                           metrics_latency_s_count);
+    web->arrivals = mem_zalloc(sizeof(*web->arrivals));
+    if (web->arrivals == NULL)
+        return ERR_NOMEM;
     err = web_parking_init(web);
     if (err == ERR_OK)
         err = web_hub_create(web, &web->hub);
+    if (err == ERR_OK)
+        err = web_air_create(web, &web->air);
+    if (err == ERR_OK)
+        err = web_roads_init(web);
+    if (err == ERR_OK)
+        err = web_registry_create(web, &web->registry);
+    if (err == ERR_OK)
+        err = telemetry_watch(web->telemetry, reading_stored, web);
     if (err == ERR_OK)
         err = openapi_load(web, web->options.openapi_path);
     if (err == ERR_OK && web->options.ui_dir != NULL)
@@ -107,7 +221,12 @@ static enum err web_init(struct web *web)
     access_watch(web->access, session_gone, web);
     fleet_watch(web->fleet, fleet_changed, web);
     fleet_watch_tokens(web->fleet, device_token_gone, web);
-    return listen_start(web);
+    climate_watch(web->climate, window_changed, web);
+    windows_follow(web);
+    err = listen_start(web);
+    if (err == ERR_OK && web->options.door != NULL)
+        web->options.door->web = web;
+    return err;
 }
 
 enum err web_create(const struct web_options *options, struct web **ret_web)
@@ -121,6 +240,9 @@ enum err web_create(const struct web_options *options, struct web **ret_web)
     web->access = options->access;
     web->fleet = options->fleet;
     web->queue = options->queue;
+    web->broker = options->broker;
+    web->telemetry = options->telemetry;
+    web->climate = options->climate;
     web->started_mono_ms = loop_now_ms(options->loop);
     enum err err = web_init(web);
     if (err != ERR_OK) {
@@ -168,9 +290,18 @@ void web_destroy(struct web *web)
     access_watch(web->access, NULL, NULL);
     fleet_watch(web->fleet, NULL, NULL);
     fleet_watch_tokens(web->fleet, NULL, NULL);
+    climate_watch(web->climate, NULL, NULL);
+    if (web->options.door != NULL)
+        web->options.door->web = NULL;
+    web_mqtt_ws_finish(web);
     web->stop_done = NULL;
     web_calls_drop(web);
+    web_air_destroy(web->air);
     web_hub_destroy(web->hub);
+    web_registry_destroy(web->registry);
+    web_controls_finish(web);
+    web_roads_finish(web);
+    mem_free(web->arrivals);
     web_parking_finish(web);
     http_static_destroy(web->files);
     buf_finish(&web->openapi);

@@ -6,16 +6,19 @@
 #include "net/http/http.h"
 #include "net/http/http_static.h"
 #include "record/record.h"
+#include "telemetry/metrics.h"
 #include "web/json_out.h"
 #include "web/web.h"
+#include "wire/wire.h"
 
 #include <jansson.h>
 
-#define WEB_BODY_BYTES_MAX   (64 * KIB)
-#define WEB_REQUEST_ID_BYTES 65
-#define WEB_ACTOR_BYTES      ACCESS_ACTOR_BYTES
-#define WEB_PARAMETER_BYTES  32
-#define WEB_WAIT_S_MAX       60
+#define WEB_BODY_BYTES_MAX     (64 * KIB)
+#define WEB_READINGS_BYTES_MAX (192 * KIB)
+#define WEB_REQUEST_ID_BYTES   65
+#define WEB_ACTOR_BYTES        ACCESS_ACTOR_BYTES
+#define WEB_PARAMETER_BYTES    32
+#define WEB_WAIT_S_MAX         60
 /* As stored.  Together less than the queue keeps of one command, so that nothing of a guest's is
  * pushed out. */
 #define WEB_META_BYTES_MAX        (4 * KIB)
@@ -127,6 +130,10 @@ struct web_call {
     char peer[HTTP_PEER_BYTES];
     bool tls;
     bool quiet; /* a poll: logged at debug only */
+    /* It did not come over HTTP: who is told the answer (a JSON document, or a problem).  The call
+     * is over when it returns. */
+    void (*answered)(struct web_call *call, uint16_t status, struct str body);
+    void *answered_cookie;
     struct web_call *prev, *next;
     struct arena scratch;
     struct buf answer;
@@ -150,11 +157,27 @@ void web_reply_code(struct web_call *call, uint16_t status, const char *code, co
 /* ERR_IO, ERR_FULL, ERR_NOMEM, ERR_CLOSED: 503; ERR_OK is a mistake of ours: 500. */
 void web_reply_err(struct web_call *call, enum err err);
 void web_reply_verdict(struct web_call *call, enum queue_verdict verdict);
+/* The handler took call->req for an answer in pieces: the call ends, the request goes on. */
+void web_call_streams(struct web_call *call);
 /* A call begins: what the request carried is copied, its body read.  NULL: it was answered. */
 struct web_call *web_call_begin(struct web *web, struct http_request *req,
                                 const struct web_front *front);
 void web_stop_check(struct web *web); /* a call ended: was it the last of a stopping server? */
 void web_calls_drop(struct web *web); /* at the end: their rooms are gone */
+/* A message of a device's, as the call it would be over HTTP: the handlers are the same, and so are
+ * their checks and verdicts (queue rule 11).  `body` becomes the call's.  NULL: out of memory, and
+ * `answered` was not called; otherwise route->handle is still due. */
+struct web_message {
+    const struct web_route *route;
+    struct web_caller caller;
+    struct str actor, machine_id;
+    uint64_t number;
+    const char *request_id;
+    json_t *body;
+    void (*answered)(struct web_call *call, uint16_t status, struct str body);
+    void *cookie;
+};
+struct web_call *web_call_message(struct web *web, const struct web_message *message);
 /* Without a call. */
 void web_problem_now(struct web *web, struct http_request *req, const struct web_front *front,
                      const struct web_problem *problem);
@@ -192,6 +215,13 @@ MUST_USE bool web_speaks_for(struct web_call *call, struct str machine_id);
 
 void show_command(struct json_out *out, const char *key, const struct queue_command *command);
 void show_offer(struct json_out *out, const struct queue_command *command, bool own);
+/* The same where every board of the machine hears it: with the journal whose claim it is. */
+void show_offer_wide(struct json_out *out, const struct queue_command *command, bool own);
+/* What a board is told after its hello; `running` (or NULL) with its claim, if `journal_id` made
+ * it.
+ */
+void show_welcome(struct json_out *out, const struct web *web, const struct fleet_machine *machine,
+                  const struct queue_command *running, struct id128 journal_id);
 /* `whole`: for staff.  Others see that it is there and what it does, not whose order it is nor how
  * it is set up. */
 void show_machine(struct json_out *out, const char *key, struct web *web,
@@ -199,6 +229,9 @@ void show_machine(struct json_out *out, const char *key, struct web *web,
 void show_alert(struct json_out *out, const char *key, const struct record_alert *alert);
 void show_audit(struct json_out *out, const char *key, const struct record_row *row);
 void show_account(struct json_out *out, const char *key, const struct access_account *account);
+
+/* A device reports with this word: a claim, or an outcome. */
+bool web_status_claims(struct str word);
 
 /* ---- parked polls ---- */
 
@@ -232,10 +265,77 @@ void web_hub_records(struct web_hub *hub); /* alerts or audit may have changed *
 void web_hub_session_gone(struct web_hub *hub, enum access_via via, int64_t credential_id);
 void web_ws(struct web *web, struct http_request *req, struct web_front *front);
 
+/* ---- events of rooms: readings at most twice a second a machine, windows ---- */
+
+struct web_air;
+MUST_USE enum err web_air_create(struct web *web, struct web_air **ret_air);
+void web_air_destroy(struct web_air *air); /* NULL does nothing */
+void web_air_reading(struct web_air *air, struct str machine_id);
+void web_air_climate(struct web_air *air, struct str machine_id);
+
 /* ---- the page ---- */
 
 /* Answers a GET or HEAD of anything outside /api; false: there is no such file. */
 bool web_page(struct web *web, struct http_request *req, const struct web_front *front);
+
+/* ---- devices over MQTT ---- */
+
+struct web_road;
+struct web_control;
+struct web_roads {
+    struct web_road **bucket;
+    struct web_road *looking; /* whose queue is to be looked at at the end of this turn */
+    struct loop_timer *soon;
+    struct web_control *controls; /* told to plain devices, not yet settled */
+    uint32_t count, control_count;
+};
+MUST_USE enum err web_roads_init(struct web *web);
+void web_roads_finish(struct web *web);
+/* A machine's queue or admission changed: look at the end of this turn. */
+void web_road_look(struct web *web, struct str machine_id);
+void web_road_changed(struct web *web, const struct fleet_machine *machine);
+void web_road_command(struct web *web, const struct queue_change *change);
+void web_roads_tick(struct web *web);
+void web_controls_tick(struct web *web);
+void web_controls_finish(struct web *web);
+/* A window's command was claimed: say so on window/{id}/control, once. */
+void web_control_publish(struct web *web, const struct queue_command *command);
+
+/* Boards that showed a token nobody knows, until they said hello, and those that wait for staff. */
+#define WEB_ANNOUNCED_MAX 128
+struct web_announced {
+    int64_t at_mono_ms; /* 0: this place is free */
+    char machine_id[FLEET_ID_BYTES];
+    char token[FLEET_TOKEN_LEN_MAX + 1]; /* "": the registry has it */
+};
+void web_announced_tick(struct web *web);
+/* Staff decided: the connection of a board that waited is closed, and comes back as what it is. */
+void web_announced_decided(struct web *web, const struct fleet_machine *machine);
+/* For broker_revoke: the numbers of two rooms, kept apart. */
+int64_t web_credential_of_token(int64_t access_token_id);
+
+struct web_pipe;
+void web_mqtt_ws(struct web *web, struct http_request *req, struct web_front *front);
+void web_mqtt_ws_finish(struct web *web);
+
+/* ---- from a reading to a command ---- */
+
+/* When the message of this request id came; a later one may have taken its place. */
+#define WEB_ARRIVALS 4096
+struct web_arrivals {
+    uint64_t key[WEB_ARRIVALS];
+    int64_t at_us[WEB_ARRIVALS];
+};
+void web_arrival_note(struct web *web, const char *request_id);
+void web_arrival_command(struct web *web, const struct queue_command *command);
+
+/* ---- the registry's copy in the column store, and devices whose readings stopped ---- */
+
+struct web_registry;
+MUST_USE enum err web_registry_create(struct web *web, struct web_registry **ret_registry);
+void web_registry_destroy(struct web_registry *registry); /* NULL does nothing */
+void web_registry_changed(struct web_registry *registry, const struct fleet_machine *machine);
+void web_registry_tick(struct web_registry *registry);
 
 /* ---- the room ---- */
 
@@ -243,6 +343,8 @@ struct web_metrics {
     uint64_t by_class[6]; /* answers by hundreds of the status */
     uint64_t problems_rate, problems_auth;
     uint64_t polls_empty, polls_full;
+    struct metrics_histogram request_s; /* HTTP, from the head to the answer */
+    struct metrics_histogram sensor_to_command_s;
 };
 
 struct web {
@@ -252,9 +354,19 @@ struct web {
     struct access *access;
     struct fleet *fleet;
     struct queue *queue;
+    struct broker *broker;
+    struct telemetry *telemetry;
+    struct climate *climate;
     struct http_server *server;
     struct web_parking parking;
     struct web_hub *hub;
+    struct web_air *air;
+    struct web_registry *registry;
+    struct web_roads roads;
+    struct web_announced announced[WEB_ANNOUNCED_MAX];
+    struct web_arrivals *arrivals;
+    struct web_pipe *pipes;    /* MQTT over WebSocket */
+    const char *mqtt_address;  /* NULL: not listened */
     struct http_static *files; /* NULL: the plain page */
     struct buf openapi;
     char openapi_etag[40];

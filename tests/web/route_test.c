@@ -45,7 +45,7 @@ TEST(only_boards_may_speak_for_machines)
     static const char *const boards[] = {
         "/api/commands/check/{machine}",    "/api/commands/update/{number}",
         "/api/commands/progress/{number}",  "/api/machines/{machine}/hello",
-        "/api/machines/{machine}/progress",
+        "/api/machines/{machine}/progress", "/api/machines/{machine}/readings",
     };
     struct web_route_row row;
     size_t count = 0;
