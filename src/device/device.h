@@ -260,7 +260,8 @@ void device_on_link_error(struct device *device, uint64_t exchange_id);
 void device_hurry(struct device *device);
 /* Introduce ourselves again, when nothing is in hand and every outcome is heard. */
 void device_greet(struct device *device);
-/* Somebody asks this command to stop.  Does nothing unless it is the one being carried out. */
+/* Somebody asks this command to stop.  Does nothing unless it is the one being carried out, under
+ * this claim.  `uid` zero: not said. */
 void device_stop(struct device *device, uint64_t command_id, struct id128 uid,
                  struct id128 claim_id);
 /* Exchanges go another way from now on.  What is under way counts as lost and is asked again there

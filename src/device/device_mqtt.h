@@ -87,6 +87,8 @@ struct device_mqtt {
     struct id128 offer_uid;
     size_t offer_len;
     struct id128 settled_uid; /* what was reported last: offers of it are old news */
+    struct id128 denied_uid;  /* whose report was not authorised */
+    bool welcomed;            /* a hello was answered with admission since then */
     int64_t greeted_ms;       /* when a configuration last made us introduce ourselves */
     bool greeted;
     int64_t state_ms; /* state not before */

@@ -53,10 +53,12 @@ static void on_config(struct device_mqtt *mqtt, struct str payload)
         mqtt->stats.bad_messages++;
         return;
     }
-    if (id128_is_zero(welcome.boot_id))
+    if (id128_is_zero(welcome.boot_id)) {
         greet(mqtt);
-    else if (ask != NULL && id128_equal(welcome.boot_id, ask->uid))
+    } else if (ask != NULL && id128_equal(welcome.boot_id, ask->uid)) {
+        mqtt->welcomed = welcome.admission == WIRE_ADMITTED;
         answer(mqtt, DEVICE_CONTROL, welcome.admission == WIRE_WAITING ? 202 : 200, payload);
+    }
 }
 
 /* ---- offers ---- */
@@ -205,17 +207,25 @@ void device_mqtt_on_message(struct device_mqtt *mqtt, struct str topic, struct s
 
 /* ---- reports ---- */
 
+/* Not authorised may mean that staff have not let us in, or took that back: then the outcome is
+ * kept, and a hello finds out.  Said again to a board that has been let in since, it is about the
+ * report. */
+static bool is_denied(struct device_mqtt *mqtt, struct id128 uid)
+{
+    if (id128_equal(mqtt->denied_uid, uid) && mqtt->welcomed)
+        return false;
+    mqtt->denied_uid = uid;
+    mqtt->welcomed = false;
+    return true;
+}
+
 /* A refusal does not say why; but the one the program can do something about is that a command
  * which became unknown takes no cancellation any more, and asking once more as a failure does no
  * harm where it was something else. */
 static void report_refused(struct device_mqtt *mqtt, const struct device_mqtt_ask *ask,
                            uint8_t reason)
 {
-    if (reason == DEVICE_MQTT_NOT_AUTHORIZED)
-        answer(mqtt, DEVICE_CONTROL, 403, STR_NONE);
-    else if (reason == DEVICE_MQTT_QUOTA)
-        answer(mqtt, DEVICE_CONTROL, 503, STR_NONE);
-    else if (reason == DEVICE_MQTT_BAD_PAYLOAD)
+    if (reason == DEVICE_MQTT_BAD_PAYLOAD)
         answer_problem(mqtt, 400, "bad_payload");
     else
         answer_problem(mqtt, 409, ask->cancelled ? "wrong_transition" : "refused");
@@ -237,8 +247,12 @@ void device_mqtt_on_published(struct device_mqtt *mqtt, uint64_t handle, uint8_t
     if (ask == NULL || handle == 0 || ask->handle != handle)
         return; /* a hello's or a claim's: their answers are messages */
     const struct device_mqtt_ask report = *ask;
-    if (reason == DEVICE_MQTT_NOT_AUTHORIZED || reason == DEVICE_MQTT_QUOTA) {
-        report_refused(mqtt, &report, reason);
+    if (reason == DEVICE_MQTT_QUOTA) {
+        answer(mqtt, DEVICE_CONTROL, 503, STR_NONE);
+        return;
+    }
+    if (reason == DEVICE_MQTT_NOT_AUTHORIZED && is_denied(mqtt, report.uid)) {
+        answer(mqtt, DEVICE_CONTROL, 403, STR_NONE);
         return;
     }
     mqtt->settled_uid = report.uid;

@@ -210,7 +210,8 @@ void device_stop(struct device *device, uint64_t command_id, struct id128 uid,
                  struct id128 claim_id)
 {
     bool this_one = device->acting && device->command_id == command_id &&
-                    id128_equal(device->uid, uid) && id128_equal(device->claim_id, claim_id);
+                    (id128_is_zero(uid) || id128_equal(device->uid, uid)) &&
+                    id128_equal(device->claim_id, claim_id);
     if (this_one && !device->stop_told)
         stop_now(device);
 }

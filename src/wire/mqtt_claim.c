@@ -107,8 +107,10 @@ enum err wire_stop_encode(const struct wire_stop *stop, struct text *text)
     wire_object(&w);
     wire_key(&w, "command_id");
     wire_put_u64(&w, stop->command_id);
-    wire_key(&w, "uid");
-    wire_put_id(&w, stop->uid);
+    if (!id128_is_zero(stop->uid)) {
+        wire_key(&w, "uid");
+        wire_put_id(&w, stop->uid);
+    }
     if (!id128_is_zero(stop->claim_id)) {
         wire_key(&w, "claim_id");
         wire_put_id(&w, stop->claim_id);
@@ -123,7 +125,7 @@ enum err wire_stop_decode(struct str body, struct wire_stop *ret_stop, struct wi
     struct wire_stop stop = {0};
     wire_fields_open(&fields, body);
     (void)wire_field_u64(&fields, "command_id", true, INT64_MAX, &stop.command_id);
-    (void)wire_field_id(&fields, "uid", true, &stop.uid);
+    (void)wire_field_id(&fields, "uid", false, &stop.uid);
     (void)wire_field_id(&fields, "claim_id", false, &stop.claim_id);
     enum err err = wire_fields_end(&fields, ret_fault);
     if (err == ERR_OK)

@@ -283,7 +283,7 @@ MUST_USE enum err wire_claim_result_decode(struct str body, struct wire_claim_re
 /* machines/{id}/stop */
 struct wire_stop {
     uint64_t command_id;
-    struct id128 uid, claim_id; /* claim zero: it was claimed without one */
+    struct id128 uid, claim_id; /* uid zero: not said; claim zero: claimed without one */
 };
 MUST_USE enum err wire_stop_encode(const struct wire_stop *stop, struct text *text);
 MUST_USE enum err wire_stop_decode(struct str body, struct wire_stop *ret_stop,

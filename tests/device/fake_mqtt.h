@@ -38,8 +38,9 @@ struct hop_packet {
 struct hop {
     struct fake fake; /* first: the host's context */
     struct device_mqtt mqtt;
-    bool http; /* the road in use */
-    bool v311; /* a PUBACK says nothing */
+    bool http;       /* the road in use */
+    uint8_t refusal; /* 0: 0x80 */
+    bool v311;       /* a PUBACK says nothing */
     struct hop_packet packet[HOP_PACKETS_MAX];
     uint64_t order, handle;
 
@@ -272,7 +273,9 @@ static inline uint8_t hop_report(struct hop *hop, struct fake_exchange *exchange
     text_init(&text, exchange->answer, sizeof(exchange->answer));
     uint32_t status = fake_on_update(&hop->fake, exchange, report.command_id, &text);
     hop->head_shown = UINT64_MAX; /* something changed: show what is next */
-    return status == 200 || hop->v311 ? 0 : 0x80;
+    if (status == 200 || hop->v311)
+        return 0;
+    return hop->refusal != 0 ? hop->refusal : DEVICE_MQTT_REFUSED;
 }
 
 static inline void hop_progress(struct hop *hop, struct fake_exchange *exchange)

@@ -377,6 +377,25 @@ TEST(a_report_without_rights_waits)
     CHECK_EQ(command->state, FAKE_COMPLETE);
 }
 
+/* A server that says "not authorised" for every refusal: after a hello it is taken at its word. */
+TEST(a_report_that_is_not_authorised_again_is_over)
+{
+    hop_init(&hop, 24);
+    (void)fake_order(&hop.fake);
+    hop_boot(&hop);
+    hop.refusal = DEVICE_MQTT_NOT_AUTHORIZED;
+    hop.fake.act_ms = 20000;
+    hop.fake.settled_elsewhere = true;
+    while (!hop.fake.acting)
+        hop_turn(&hop);
+    hop.fake.command[0].state = FAKE_FAILED; /* staff took it for over */
+    hop_run(&hop, 30000);
+    CHECK(!hop.fake.acting); /* and its progress was answered with a stop */
+    CHECK(!hop.fake.device.outcome.open);
+    CHECK_EQ(hop.fake.device.phase, DEVICE_POLL);
+    CHECK(hop.fake.reports >= 2 && hop.fake.reports <= 4);
+}
+
 TEST(a_lost_acknowledgement_means_once_more)
 {
     hop_init(&hop, 19);
@@ -490,6 +509,7 @@ static void storm(uint64_t seed)
     hop.fake.act_ms = 400 + rng_below(rng, 4000);
     hop.fake.wait_s = rng_chance(rng, 0.7) ? 10 : 0;
     hop.v311 = rng_chance(rng, 0.3);
+    hop.refusal = rng_chance(rng, 0.4) ? DEVICE_MQTT_NOT_AUTHORIZED : DEVICE_MQTT_REFUSED;
     hop.http = rng_chance(rng, 0.2);
     hop.lose = 0.15 * rng_unit(rng);
     hop.repeat = 0.15 * rng_unit(rng);
