@@ -5,6 +5,7 @@
 /* The table of kinds: another one is one more line. */
 static const struct twin_kind *const kinds[] = {
     &twin_espresso,
+    &twin_window,
 };
 
 const struct twin_kind *twin_kind_find(const char *name)
