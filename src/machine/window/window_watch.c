@@ -36,9 +36,11 @@ void window_watch_read(struct window *w, const struct window_input *in, uint32_t
 {
     read_encoder(w, in);
     bool driven = w->outputs.drive_on && w->outputs.speed_um_s != 0;
-    /* A motor at rest draws nothing, and that without noise; a driven one never does. */
+    /* A motor at rest, or a dead one, draws nothing, and that without noise; one that turns never
+     * does. */
+    bool turns = driven && (in->current_ma >= DEAD_MA || w->moved_um != 0);
     w->current_same_ms =
-        driven && in->current_ma == w->current_last_ma ? w->current_same_ms + dt_ms : 0;
+        turns && in->current_ma == w->current_last_ma ? w->current_same_ms + dt_ms : 0;
     w->current_last_ma = in->current_ma;
     if (w->active && in->current_ma > w->tally.peak_current_ma)
         w->tally.peak_current_ma = in->current_ma;
