@@ -77,6 +77,8 @@ struct bus *broker_bus(struct broker *broker);
 /* Credentials stopped being good: every connection of them is closed (MQTT_NOT_AUTHORIZED), and
  * persistent sessions of a machine that is gone or blocked are forgotten.  Either may be given. */
 void broker_revoke(struct broker *broker, struct str machine_id, int64_t credential_id);
+/* Staff let this machine in: what its connections were denied until now is theirs. */
+void broker_admitted(struct broker *broker, struct str machine_id);
 /* Is this device connected, and does it listen to this topic? */
 bool broker_listens(const struct broker *broker, struct str machine_id, struct str topic);
 /* Every second or so: expiries, will delays. */

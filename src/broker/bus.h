@@ -34,7 +34,7 @@ struct bus_message {
      * transaction as what the message brought, it keeps a redelivery (DUP) from being stored twice.
      */
     struct store_rider receipt;
-    const char *request_id; /* of this message, for logs and records */
+    const char *request_id; /* of this message, for logs and records; borrowed, too */
 };
 
 /* Outcome of a handled message, as the publisher is told (5.0; to a 3.1.1 client everything but
@@ -48,13 +48,14 @@ enum bus_verdict {
 };
 
 struct bus_pending; /* a message that waits for its outcome */
-/* Exactly once for every `pending` that a handler was given, now or later, also when the publisher
- * is gone. */
+/* Exactly once for every `pending` that a handler was given, now (inside handle) or later, also
+ * when the publisher is gone.  NULL (a volatile topic) does nothing. */
 void bus_done(struct bus_pending *pending, enum bus_verdict verdict);
 
 struct bus_handler {
     const char *filter; /* "sensor/+/+" */
-    /* The topic is volatile: acknowledged at once, `pending` is NULL. */
+    /* The topic is volatile: acknowledged at once, `pending` is NULL.  Settings may declare further
+     * topics volatile, so that every handler must be able to do without. */
     bool is_volatile;
     /* Eaten: not passed on to subscribers (a proposal that is not a fact). */
     bool consumed;
