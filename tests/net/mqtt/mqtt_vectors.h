@@ -1,0 +1,98 @@
+/* Packets by hand, byte for byte, in the form that the codec writes itself. */
+#ifndef AUTOMAT_TESTS_MQTT_VECTORS_H
+#define AUTOMAT_TESTS_MQTT_VECTORS_H
+
+#include "kit/kit.h"
+#include "net/mqtt/mqtt_codec.h"
+#include <string.h>
+
+struct vector {
+    const char *name;
+    enum mqtt_version version;
+    enum mqtt_type type;
+    const char *hex; /* spaces are for the reader */
+};
+
+static const struct vector vectors[] = {
+    /* ---- 3.1.1 ---- */
+    {"CONNECT", MQTT_V311, MQTT_CONNECT, "100D 0004 4D515454 04 02 003C 0001 61"},
+    {"CONNECT anonymous", MQTT_V311, MQTT_CONNECT, "100C 0004 4D515454 04 02 0000 0000"},
+    {"CONNECT full", MQTT_V311, MQTT_CONNECT,
+     "101E 0004 4D515454 04 EC 000A 0002 6964 0003 742F77 0002 0001 0001 75 0002 7077"},
+    {"CONNACK", MQTT_V311, MQTT_CONNACK, "2002 00 00"},
+    {"CONNACK session", MQTT_V311, MQTT_CONNACK, "2002 01 00"},
+    {"CONNACK bad version", MQTT_V311, MQTT_CONNACK, "2002 00 01"},
+    {"CONNACK bad client id", MQTT_V311, MQTT_CONNACK, "2002 00 02"},
+    {"CONNACK unavailable", MQTT_V311, MQTT_CONNACK, "2002 00 03"},
+    {"CONNACK bad credentials", MQTT_V311, MQTT_CONNACK, "2002 00 04"},
+    {"CONNACK not authorized", MQTT_V311, MQTT_CONNACK, "2002 00 05"},
+    {"PUBLISH QoS 0", MQTT_V311, MQTT_PUBLISH, "3007 0003 612F62 6869"},
+    {"PUBLISH empty", MQTT_V311, MQTT_PUBLISH, "3103 0001 61"},
+    {"PUBLISH QoS 1", MQTT_V311, MQTT_PUBLISH, "3209 0003 612F62 000A 6869"},
+    {"PUBLISH QoS 2 again", MQTT_V311, MQTT_PUBLISH, "3D07 0003 612F62 FFFF"},
+    {"PUBACK", MQTT_V311, MQTT_PUBACK, "4002 1234"},
+    {"PUBREC", MQTT_V311, MQTT_PUBREC, "5002 1234"},
+    {"PUBREL", MQTT_V311, MQTT_PUBREL, "6202 1234"},
+    {"PUBCOMP", MQTT_V311, MQTT_PUBCOMP, "7002 1234"},
+    {"SUBSCRIBE", MQTT_V311, MQTT_SUBSCRIBE, "820B 0001 0001 23 01 0002 2B2F 00"},
+    {"SUBACK", MQTT_V311, MQTT_SUBACK, "9006 0001 00 01 02 80"},
+    {"UNSUBSCRIBE", MQTT_V311, MQTT_UNSUBSCRIBE, "A209 0001 0001 23 0002 2B2F"},
+    {"UNSUBACK", MQTT_V311, MQTT_UNSUBACK, "B002 0001"},
+    {"PINGREQ", MQTT_V311, MQTT_PINGREQ, "C000"},
+    {"PINGRESP", MQTT_V311, MQTT_PINGRESP, "D000"},
+    {"DISCONNECT", MQTT_V311, MQTT_DISCONNECT, "E000"},
+    /* ---- 5.0 ---- */
+    {"CONNECT", MQTT_V5, MQTT_CONNECT, "100E 0004 4D515454 05 02 003C 00 0001 61"},
+    {"CONNECT full", MQTT_V5, MQTT_CONNECT,
+     "1071 0004 4D515454 05 EE 000A"
+     " 2E 11 00000078 15 0003 707764 16 0002 ABCD 17 00 19 01 21 0014 22 000A 27 00010000"
+     " 26 0001 6B 0001 76 26 0001 6B 0002 7632"
+     " 0002 6964"
+     " 23 01 01 02 0000000A 03 0002 7478 08 0003 722F74 09 0002 0102 18 00000005 26 0001 61 0001 62"
+     " 0003 742F77 0002 6869 0001 75 0002 7077"},
+    {"CONNACK", MQTT_V5, MQTT_CONNACK, "2003 00 00 00"},
+    {"CONNACK full", MQTT_V5, MQTT_CONNACK,
+     "203E 01 00 3B 11 00000001 12 0001 61 13 001E 15 0001 6D 16 0001 64 1A 0001 69 1C 0001 73"
+     " 1F 0001 72 21 0020 22 0010 24 01 25 01 27 00040000 28 01 29 00 2A 00 26 0001 6B 0000"},
+    {"CONNACK banned", MQTT_V5, MQTT_CONNACK, "2003 00 8A 00"},
+    {"PUBLISH QoS 0", MQTT_V5, MQTT_PUBLISH, "3008 0003 612F62 00 6869"},
+    {"PUBLISH alias", MQTT_V5, MQTT_PUBLISH, "3008 0000 03 23 0001 6869"},
+    {"PUBLISH full", MQTT_V5, MQTT_PUBLISH,
+     "352A 0003 612F62 0007"
+     " 20 01 01 02 0000003C 03 0002 7478 08 0001 72 09 0001 63 0B 01 23 0002 26 0001 6B 0001 76"
+     " 7B7D"},
+    {"PUBACK", MQTT_V5, MQTT_PUBACK, "4002 1234"},
+    {"PUBACK refused", MQTT_V5, MQTT_PUBACK, "4003 1234 87"},
+    {"PUBACK refused, why", MQTT_V5, MQTT_PUBACK, "4008 1234 99 04 1F 0001 78"},
+    {"PUBREC", MQTT_V5, MQTT_PUBREC, "5003 1234 10"},
+    {"PUBREL", MQTT_V5, MQTT_PUBREL, "6203 1234 92"},
+    {"PUBCOMP", MQTT_V5, MQTT_PUBCOMP, "700B 1234 92 07 26 0001 6B 0001 76"},
+    {"SUBSCRIBE", MQTT_V5, MQTT_SUBSCRIBE, "820A 0001 03 0B 8001 0001 23 2D"},
+    {"SUBACK", MQTT_V5, MQTT_SUBACK, "9006 0001 00 01 8F 9E"},
+    {"UNSUBSCRIBE", MQTT_V5, MQTT_UNSUBSCRIBE, "A206 0001 00 0001 23"},
+    {"UNSUBACK", MQTT_V5, MQTT_UNSUBACK, "B005 0001 00 00 11"},
+    {"PINGREQ", MQTT_V5, MQTT_PINGREQ, "C000"},
+    {"PINGRESP", MQTT_V5, MQTT_PINGRESP, "D000"},
+    {"DISCONNECT", MQTT_V5, MQTT_DISCONNECT, "E000"},
+    {"DISCONNECT with will", MQTT_V5, MQTT_DISCONNECT, "E001 04"},
+    {"DISCONNECT moved", MQTT_V5, MQTT_DISCONNECT, "E00B 9D 09 1C 0002 6962 1F 0001 78"},
+    {"AUTH", MQTT_V5, MQTT_AUTH, "F006 18 04 15 0001 6D"},
+    {"AUTH done", MQTT_V5, MQTT_AUTH, "F000"},
+};
+
+/* How many bytes the hex text says. */
+static inline size_t bytes_of(const char *hex, uint8_t *dst, size_t dst_bytes)
+{
+    char digits[1024];
+    size_t len = 0;
+    for (; *hex != '\0'; hex++) {
+        if (*hex != ' ')
+            digits[len++] = *hex;
+        CHECK(len < sizeof(digits));
+    }
+    CHECK(len % 2 == 0 && len / 2 <= dst_bytes);
+    CHECK_OK(hex_decode(dst, len / 2, (struct str){digits, len}));
+    return len / 2;
+}
+
+#endif
