@@ -56,6 +56,9 @@ for (const [size, viewport] of [
       await page.getByRole("button", { name: "Check the chain" }).click();
       await page.waitForTimeout(300);
     });
+    await take("climate", "/climate");
+    const windows = (await get(page, "/api/machines")).items.filter((one) => one.kind === "window");
+    if (windows[0]) await take("climate-room", `/climate/${windows[0].machine_id}`, () => page.waitForTimeout(1200));
     await take("account", "/account");
     await take("nowhere", "/nowhere");
     if (page.faults.length > 0) console.error(size, colorScheme, page.faults);

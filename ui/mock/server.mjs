@@ -60,7 +60,14 @@ function page(all, search) {
   return { items, next: from + limit < all.length ? String(from + limit) : null };
 }
 
-function checkRecipe(recipe) {
+function checkRecipe(machine, recipe) {
+  if (machine.kind === "window") {
+    if (typeof recipe?.position !== "number")
+      throw new Refused(400, "missing_field", "This is needed.", "payload.position");
+    if (recipe.position < 0 || recipe.position > 100)
+      throw new Refused(422, "out_of_limits", "Allowed is 0 to 100.", "payload.position");
+    return;
+  }
   for (const { field, min, max, integer, capsule_type } of KINDS[0].commands[0].limits) {
     if (!field.startsWith("recipe.") || (capsule_type && capsule_type !== recipe.capsule_type)) continue;
     const value = recipe[field.slice(7)];
@@ -77,11 +84,16 @@ function create(body, { key, actor }) {
   if (known) return known.answer;
   const machine = machineOf(body.machine_id ?? "");
   const recipe = body.recipe ?? body.payload;
-  checkRecipe(recipe);
+  checkRecipe(machine, recipe);
   if (recipe.capsule_type === "vertuo" && machine.config.model === "original_only")
     throw new Refused(422, "capsule_mismatch", "The machine has no place for this capsule.", "recipe.capsule_type");
   const held = body.execute_allowed === false;
-  const command = world.addCommand(machine.machine_id, recipe, { state: held ? "held" : "pending", created_by: actor });
+  const command = world.addCommand(machine.machine_id, recipe, {
+    state: held ? "held" : "pending",
+    created_by: actor,
+    kind: machine.kind,
+    command: body.command ?? "brew",
+  });
   world.remember(command, null, command.state, actor);
   world.emit({ type: "command", command });
   world.refresh(machine.machine_id);
@@ -137,6 +149,7 @@ const verbs = {
 
 // [method, pattern, handler(match, request) -> body | [status, body]]; pattern groups come as match[1..].
 const routes = [
+  ...(world.rooms?.routes() ?? []),
   ["GET", /^\/api\/kinds$/, () => ({ items: KINDS, next: null })],
   ["GET", /^\/api\/machines$/, (_, r) => page([...world.machines.values()], r.search)],
   [
@@ -376,7 +389,9 @@ async function api(request, response, url) {
       const route = routes.find(([method, pattern]) => method === request.method && pattern.test(url.pathname));
       if (!route) throw new Refused(404, "not_found", "There is nothing at this address.");
       const paged = /^\/api\/(machines|commands|alerts|audit)$/.test(url.pathname);
-      const taken = paged ? ["limit", "cursor", "state", "machine_id", "from", "to"] : [];
+      const asked = /^\/api\/(telemetry|climate)\//.test(url.pathname);
+      const series = ["machine_id", "type", "from", "to", "points", "resolution", "limit", "cursor"];
+      const taken = asked ? series : paged ? ["limit", "cursor", "state", "machine_id", "from", "to"] : [];
       const odd = [...url.searchParams.keys()].find((name) => !taken.includes(name));
       if (odd) throw new Refused(400, "unknown_parameter", "There is no such parameter here.", odd);
       answer = route[2](route[1].exec(url.pathname), r);

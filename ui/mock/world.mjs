@@ -1,5 +1,6 @@
 // The mock's memory: machines, commands, alerts, audit. One seeded cafe; nothing outlives the process.
 import { createHash, randomBytes } from "node:crypto";
+import { Rooms, WINDOW_KIND } from "./climate.mjs";
 import { Brew, COLUMNS, pastCurve } from "./sim.mjs";
 
 const capsule = (capsule_type, variant, volume_ml) => ({ capsule_type, variant, volume_ml });
@@ -68,6 +69,7 @@ export const KINDS = [
       capsule("vertuo", "carafe", 535),
     ],
   },
+  WINDOW_KIND,
 ];
 
 export const FINAL = new Set(["complete", "failed", "rejected", "cancelled", "expired"]);
@@ -91,6 +93,7 @@ export class World {
     this.nextCommand = 101;
     this.nextHistory = 1;
     if (!empty) this.seed();
+    if (!empty) this.rooms = new Rooms(this);
   }
 
   emit(event) {
@@ -358,6 +361,7 @@ export class World {
   // A quarter of a second of the cafe.
   tick() {
     for (const machine of this.machines.values()) this.tickMachine(machine);
+    this.rooms?.tick();
   }
 
   tickMachine(machine) {
@@ -381,6 +385,7 @@ export class World {
   beat(machine) {
     const now = iso(this.now());
     machine.last_seen_at = machine.sensors_at = now;
+    if (machine.kind === "window") return this.emit({ type: "machine", machine });
     machine.sensors.temperature_c = Number(
       (machine.sensors.temperature_c * 0.97 + 70 * 0.03 + Math.random() * 0.3).toFixed(1),
     );
@@ -388,6 +393,12 @@ export class World {
   }
 
   startBrew(machine, command) {
+    if (machine.kind === "window") {
+      this.move(command, "running", `machine:${machine.machine_id}`, { claimed: true, claimed_at: iso(this.now()) });
+      command.status = "moving";
+      this.rooms.start(machine, command);
+      return;
+    }
     this.brews.set(machine.machine_id, {
       brew: new Brew(command.recipe, { seed: command.command_id * 104729 }),
       command,

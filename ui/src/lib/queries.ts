@@ -189,7 +189,7 @@ export const predictionsQuery = (machineId: string, from: string, to: string) =>
     queryFn: ({ signal, pageParam }) =>
       call<Page<Prediction>>(
         "GET",
-        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 100, cursor: pageParam })}`,
+        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 20, cursor: pageParam })}`,
         { signal },
       ),
     initialPageParam: undefined as string | undefined,

@@ -249,7 +249,8 @@ function Plot(props: SignalProps) {
   useEffect(() => {
     const made = plot.current;
     if (!made) return;
-    made.setData([columns.at, columns.avg, columns.min, columns.max] as uPlot.AlignedData, false);
+    // What is drawn last lies on top: the mean, over the band between lowest and highest.
+    made.setData([columns.at, columns.min, columns.max, columns.avg] as uPlot.AlignedData, false);
     made.setScale("x", { min: span.from / 1000, max: span.to / 1000 });
   }, [columns, span.from, span.to, scheme]);
 
@@ -309,11 +310,11 @@ function makePlot(holder: HTMLElement, type: string, last: boolean, latest: Reac
       ],
       series: [
         {},
+        { ...bound, spanGaps: false },
+        { ...bound, spanGaps: false },
         { stroke: colour.ink, width: 1.6, spanGaps: false, points: { show: false } },
-        { ...bound, spanGaps: false },
-        { ...bound, spanGaps: false },
       ],
-      bands: [{ series: [3, 2], fill: colour.wash }],
+      bands: [{ series: [2, 1], fill: colour.wash }],
       hooks: {
         setCursor: [
           (u) => {

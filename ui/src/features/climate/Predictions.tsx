@@ -36,7 +36,9 @@ export function Predictions({ machineId }: { machineId: string }) {
             <thead>
               <tr>
                 <th scope="col">{t.climate.table.at}</th>
-                <th scope="col">{t.climate.table.inputs}</th>
+                <th scope="col" className="hidden md:table-cell">
+                  {t.climate.table.inputs}
+                </th>
                 <th scope="col">{t.climate.table.said}</th>
                 <th scope="col">{t.climate.table.decided}</th>
                 <th scope="col">{t.climate.table.person}</th>
@@ -70,7 +72,7 @@ function Row({ row }: { row: Prediction }) {
         {formatMoment(row.at)}
         <span className="block text-note text-espresso-soft">{becauseText(row.asked_because)}</span>
       </th>
-      <td className="whitespace-nowrap">
+      <td className="hidden whitespace-nowrap md:table-cell">
         {t.climate.inputs(
           formatNumber(row.temperature, 1),
           formatNumber(row.humidity),
