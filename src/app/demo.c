@@ -9,13 +9,14 @@ static const struct demo_machine {
     const char *machine_id, *kind, *name, *config;
 } machines[] = {
     {"espresso-1", "espresso", "Espresso by the window", "{\"model\":\"both\"}"},
+    {"window-1", "window", "Window to the yard", "{}"},
 };
 #define MACHINE_COUNT ARRAY_COUNT(machines)
 
 struct demo {
     struct rooms *rooms;
     const struct options *options;
-    char url[320], folder[400];
+    char url[320], mqtt[280], folder[400];
     struct child child[MACHINE_COUNT];
     char token[MACHINE_COUNT][FLEET_TOKEN_BYTES];
     size_t seeding; /* the machine that is being seeded */
@@ -106,6 +107,7 @@ static void twin_prepare(struct demo *demo, size_t index)
     child_argument(child, "--id", machines[index].machine_id);
     child_argument(child, "--server", demo->url);
     child_argument(child, "--speed", speed);
+    child_argument(child, "--mqtt", demo->mqtt[0] != 0 ? demo->mqtt : "off");
     char journal[512];
     (void)snprintf(journal, sizeof(journal), "%s/%s.journal", demo->folder,
                    machines[index].machine_id);
@@ -196,7 +198,8 @@ static void seed_next(struct demo *demo)
 
 /* ---- life ---- */
 
-struct demo *demo_start(struct rooms *rooms, const struct options *options, const char *url)
+struct demo *demo_start(struct rooms *rooms, const struct options *options, const char *url,
+                        const char *mqtt)
 {
     struct demo *demo = mem_zalloc(sizeof(*demo));
     if (demo == NULL)
@@ -204,6 +207,7 @@ struct demo *demo_start(struct rooms *rooms, const struct options *options, cons
     demo->rooms = rooms;
     demo->options = options;
     (void)snprintf(demo->url, sizeof(demo->url), "%s", url);
+    (void)snprintf(demo->mqtt, sizeof(demo->mqtt), "%s", mqtt);
     (void)snprintf(demo->folder, sizeof(demo->folder), "%s/demo", options->data);
     enum err err = dir_make(demo->folder, 0700);
     if (err != ERR_OK) {

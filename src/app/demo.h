@@ -7,9 +7,11 @@
 
 struct demo;
 
-/* Seeds what is missing, prints a sign-in link to stderr, starts the twins.  Trouble is logged: the
- * server serves without its demo.  NULL: out of memory. */
-struct demo *demo_start(struct rooms *rooms, const struct options *options, const char *url);
+/* `mqtt`: "HOST:PORT", or "" for none.  Seeds what is missing, prints a sign-in link to stderr,
+ * starts the twins.  Trouble is logged: the server serves without its demo.  NULL: out of memory.
+ */
+struct demo *demo_start(struct rooms *rooms, const struct options *options, const char *url,
+                        const char *mqtt);
 /* About once a second: starts a twin again that ended.  NULL does nothing. */
 void demo_beat(struct demo *demo, int64_t now_ms);
 /* The twins shall end. */

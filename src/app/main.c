@@ -25,6 +25,12 @@ static const struct subcommand {
      "copy the database, also while the server runs"},
     {"restore", OPTIONS_RESTORE, app_restore, "restore --from FILE --data DIR",
      "begin a data folder from a copy"},
+    {"load", OPTIONS_LOAD, app_load, "load [--mqtt HOST:PORT] [options]",
+     "be many devices, and say what became of their messages"},
+    {"monitor", OPTIONS_MONITOR, app_monitor, "monitor [options]",
+     "machines, readings and alerts in the terminal"},
+    {"validate", OPTIONS_VALIDATE, app_validate, "validate --mqtt HOST:PORT [options]",
+     "follow marked readings all the way, and say what went missing"},
     {"demo", OPTIONS_DEMO, app_demo, "demo remove --data DIR", "remove what --demo seeded"},
 };
 

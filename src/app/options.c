@@ -19,13 +19,33 @@ struct row {
 
 #define AT(field) offsetof(struct options, field)
 #define LOCAL     (OPTIONS_SERVE | OPTIONS_AUDIT | OPTIONS_BACKUP | OPTIONS_RESTORE | OPTIONS_DEMO)
-#define REMOTE    (OPTIONS_TWIN | OPTIONS_MACHINE | OPTIONS_ACCOUNT)
+#define TOOLS     (OPTIONS_LOAD | OPTIONS_MONITOR | OPTIONS_VALIDATE)
+#define REMOTE    (OPTIONS_TWIN | OPTIONS_MACHINE | OPTIONS_ACCOUNT | TOOLS)
 
 static const struct row rows[] = {
     {"listen", ROW_ADDRESS, OPTIONS_SERVE, AT(listen), 0, 0, "HOST:PORT", "127.0.0.1:8000",
      "where HTTP is served; port 0 lets the kernel choose", false},
     {"mqtt", ROW_TEXT, OPTIONS_SERVE, AT(mqtt), 0, 0, "HOST:PORT|off", "off",
      "where MQTT is served", false},
+    {"mqtt", ROW_TEXT, TOOLS, AT(mqtt), 0, 0, "HOST:PORT", NULL,
+     "the server's MQTT; without it, HTTP", false},
+    {"devices", ROW_NUMBER, OPTIONS_LOAD, AT(devices), 1, 20000, "N", "10",
+     "how many devices to be", false},
+    {"rate", ROW_NUMBER, OPTIONS_LOAD, AT(rate), 1, 10000, "N", "1",
+     "messages a second of each device", false},
+    {"seconds", ROW_NUMBER, OPTIONS_LOAD | OPTIONS_VALIDATE, AT(seconds), 1, 86400, "S", "10",
+     "how long; of validate: how long to wait for what is missing", false},
+    {"qos", ROW_NUMBER, OPTIONS_LOAD, AT(qos), 0, 1, "0|1", "1", "of what is published", false},
+    {"interval", ROW_NUMBER, OPTIONS_MONITOR, AT(interval_s), 1, 3600, "S", "2",
+     "seconds between two looks", false},
+    {"count", ROW_NUMBER, OPTIONS_MONITOR | OPTIONS_VALIDATE, AT(count), 1, 1000, "N", NULL,
+     "monitor: looks before it ends; validate: readings (10)", false},
+    {"mqtt", ROW_TEXT, OPTIONS_TWIN, AT(mqtt), 0, 0, "HOST:PORT", NULL,
+     "the server's MQTT; preferred while it is there, HTTP otherwise", false},
+    {"mqtt-tls", ROW_TEXT, OPTIONS_SERVE, AT(mqtt_tls), 0, 0, "HOST:PORT|off", "off",
+     "where MQTT over TLS is served, with --tls-cert", false},
+    {"mqtt-volatile", ROW_TEXT, OPTIONS_SERVE, AT(mqtt_volatile), 0, 0, "FILTER[,FILTER...]", NULL,
+     "further topics that are acknowledged without being stored", false},
     {"data", ROW_TEXT, LOCAL, AT(data), 0, 0, "DIR", "data", "folder of the database", false},
     {"demo", ROW_SWITCH, OPTIONS_SERVE, AT(demo), 0, 0, NULL, NULL,
      "seed the demo cafe and start its twins", false},
@@ -44,6 +64,22 @@ static const struct row rows[] = {
      "other origins whose pages may call", false},
     {"admin-token", ROW_TEXT, OPTIONS_SERVE | REMOTE | OPTIONS_AUDIT, AT(admin_token), 0, 0,
      "TOKEN", NULL, "an admin API token", true},
+    {"clickhouse-url", ROW_TEXT, OPTIONS_SERVE, AT(clickhouse_url), 0, 0, "URL", NULL,
+     "ClickHouse over HTTP, as a second home of readings", false},
+    {"clickhouse-user", ROW_TEXT, OPTIONS_SERVE, AT(clickhouse_user), 0, 0, "NAME", NULL,
+     "who writes there", false},
+    {"clickhouse-password", ROW_TEXT, OPTIONS_SERVE, AT(clickhouse_password), 0, 0, "PASSWORD",
+     NULL, "with this password", true},
+    {"clickhouse-database", ROW_TEXT, OPTIONS_SERVE, AT(clickhouse_database), 0, 0, "NAME",
+     "automat", "where its tables are", false},
+    {"climate", ROW_TEXT, OPTIONS_SERVE, AT(climate), 0, 0, "own|external|off", "own",
+     "who answers for the windows", false},
+    {"climate-confidence", ROW_TEXT, OPTIONS_SERVE, AT(climate_confidence), 0, 0, "0..1", "0.6",
+     "below it a window holds its position", false},
+    {"climate-model", ROW_TEXT, OPTIONS_SERVE, AT(climate_model), 0, 0, "FILE", NULL,
+     "the model to begin with", false},
+    {"inactive-s", ROW_NUMBER, OPTIONS_SERVE, AT(inactive_s), 1, 86400, "S", "300",
+     "silence of a machine before staff hears of it", false},
     {"connections-max", ROW_NUMBER, OPTIONS_SERVE, AT(connections_max), 1, 1000000, "N", "20000",
      "connections at once", false},
     {"parked-max", ROW_NUMBER, OPTIONS_SERVE, AT(parked_max), 1, 1000000, "N", "20000",
@@ -64,18 +100,20 @@ static const struct row rows[] = {
      "changes in one transaction; 1 switches group commit off", false},
     {"pending-max", ROW_NUMBER, OPTIONS_SERVE, AT(pending_max), 1, 100000, "N", "1000",
      "commands waiting, a machine", false},
-    {"log-level", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN, AT(log_level), 0, 0, "LEVEL", "info",
-     "debug, info, warn or error", false},
-    {"log-format", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN, AT(log_format), 0, 0, "FORMAT", NULL,
-     "json or text; text on a terminal", false},
+    {"log-level", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN | TOOLS, AT(log_level), 0, 0, "LEVEL",
+     "info", "debug, info, warn or error", false},
+    {"log-format", ROW_TEXT, OPTIONS_SERVE | OPTIONS_TWIN | TOOLS, AT(log_format), 0, 0, "FORMAT",
+     NULL, "json or text; text on a terminal", false},
     {"kind", ROW_TEXT, OPTIONS_TWIN | OPTIONS_MACHINE, AT(kind), 0, 0, "KIND", "espresso",
      "machine kind", false},
-    {"id", ROW_TEXT, OPTIONS_TWIN, AT(id), 0, 0, "ID", NULL, "machine id", false},
+    {"id", ROW_TEXT, OPTIONS_TWIN | OPTIONS_LOAD | OPTIONS_VALIDATE, AT(id), 0, 0, "ID", NULL,
+     "machine id; of load: what its devices' ids begin with", false},
     {"server", ROW_TEXT, REMOTE, AT(server), 0, 0, "URL", "http://127.0.0.1:8000", "the server",
      false},
     {"server", ROW_TEXT, OPTIONS_AUDIT, AT(server), 0, 0, "URL", NULL,
      "ask this server instead of reading --data", false},
-    {"token", ROW_TEXT, OPTIONS_TWIN, AT(token), 0, 0, "TOKEN", NULL, "the device's token", false},
+    {"token", ROW_TEXT, OPTIONS_TWIN | TOOLS, AT(token), 0, 0, "TOKEN", NULL,
+     "the device's token; of load and monitor: an API token", false},
     {"cacert", ROW_TEXT, REMOTE | OPTIONS_AUDIT, AT(cacert), 0, 0, "FILE", NULL,
      "certificates to trust instead of the system's", false},
     {"speed", ROW_NUMBER, OPTIONS_TWIN, AT(speed), 1, 200, "N", "1",
@@ -366,6 +404,20 @@ void options_finish(struct options *options)
     arena_finish(&options->memory);
 }
 
+/* "AUTOMAT_ADMIN_TOKEN=TOKEN" */
+static void variable_name(const struct row *row, char *dst, size_t dst_bytes)
+{
+    struct text text;
+    text_init(&text, dst, dst_bytes);
+    text_add(&text, STR("AUTOMAT_"));
+    for (const char *at = row->name; *at != 0; at++) {
+        char upper = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+        text_add_char(&text, *at == '-' ? '_' : upper);
+    }
+    text_add_char(&text, '=');
+    text_add(&text, str_from(row->value));
+}
+
 void options_help(FILE *out, enum options_command command)
 {
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -374,7 +426,7 @@ void options_help(FILE *out, enum options_command command)
             continue;
         char left[64];
         if (row->no_flag)
-            (void)snprintf(left, sizeof(left), "AUTOMAT_ADMIN_TOKEN=%s", row->value);
+            variable_name(row, left, sizeof(left));
         else
             (void)snprintf(left, sizeof(left), "--%s %s", row->name,
                            row->value != NULL ? row->value : "");

@@ -18,6 +18,9 @@ enum options_command {
     OPTIONS_BACKUP = 32,
     OPTIONS_RESTORE = 64,
     OPTIONS_DEMO = 128,
+    OPTIONS_LOAD = 256,
+    OPTIONS_MONITOR = 512,
+    OPTIONS_VALIDATE = 1024,
 };
 
 #define OPTIONS_FAULTS_MAX 16
@@ -29,6 +32,11 @@ struct options {
     const char *listen, *mqtt, *data, *ui, *docs, *tls_cert, *tls_key, *log_level, *log_format;
     const char *cors_origin; /* comma list */
     const char *admin_token;
+    /* MQTT, readings, windows */
+    const char *mqtt_tls, *mqtt_volatile;
+    const char *clickhouse_url, *clickhouse_user, *clickhouse_password, *clickhouse_database;
+    const char *climate, *climate_confidence, *climate_model;
+    uint32_t inactive_s;
     const char *rate_read, *rate_write, *rate_login, *rate_hello; /* BURST/PER_MINUTE */
     bool demo, open;
     uint32_t demo_speed, connections_max, parked_max, grace_s, group_max, pending_max, online_s;
@@ -39,6 +47,8 @@ struct options {
     size_t fault_count;
     uint32_t speed, poll_s, seed;
     bool long_poll;
+    /* load, monitor, validate */
+    uint32_t devices, rate, seconds, qos, interval_s, count;
     /* restore, backup */
     const char *from, *to;
     const char *config; /* the file */
@@ -61,6 +71,8 @@ void options_help(FILE *out, enum options_command command);
 MUST_USE bool options_address(const char *text, char *host, size_t host_bytes, uint16_t *ret_port);
 /* Does this host mean only this computer? */
 bool options_loopback(const char *host);
+/* "0.6": a number from 0 to 1. */
+MUST_USE bool options_fraction(const char *text, double *ret_value);
 /* "BURST/PER_MINUTE" */
 MUST_USE bool options_rate(const char *text, uint32_t *ret_burst, uint32_t *ret_per_minute);
 

@@ -2,6 +2,7 @@
 #include "app/options.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool options_address(const char *text, char *host, size_t host_bytes, uint16_t *ret_port)
@@ -29,6 +30,18 @@ bool options_loopback(const char *host)
     if (inet_pton(AF_INET, host, &address) == 1)
         return (ntohl(address.s_addr) >> 24) == 127;
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
+}
+
+bool options_fraction(const char *text, double *ret_value)
+{
+    char *end = NULL;
+    if (text[0] < '0' || text[0] > '9')
+        return false; /* strtod would also take signs, spaces, words and hexadecimal */
+    double value = strtod(text, &end);
+    if (*end != 0 || text[1] == 'x' || text[1] == 'X' || !(value >= 0 && value <= 1))
+        return false;
+    *ret_value = value;
+    return true;
 }
 
 bool options_rate(const char *text, uint32_t *ret_burst, uint32_t *ret_per_minute)

@@ -55,3 +55,13 @@ const char *places_openapi(const char *given_dir, char *path, size_t path_bytes)
     }
     return first(places, ARRAY_COUNT(places), "", path, path_bytes);
 }
+
+const char *places_model(const char *given, char *path, size_t path_bytes)
+{
+    static const char *const places[] = {"models/window/preset.bin",
+                                         "../../models/window/preset.bin",
+                                         "../share/automat/models/window/preset.bin"};
+    if (given != NULL)
+        return given;
+    return first(places, ARRAY_COUNT(places), "", path, path_bytes);
+}

@@ -10,4 +10,7 @@ const char *places_openapi(const char *given_dir, char *path, size_t path_bytes)
 /* "/.../automat"; NULL when it cannot be found out. */
 const char *places_program(char *path, size_t path_bytes);
 
+/* The window model that ships with the program; NULL: there is none. */
+const char *places_model(const char *given, char *path, size_t path_bytes);
+
 #endif

@@ -13,6 +13,12 @@ static int64_t clock_wall_ms(void *clock)
     return loop_wall_ms(clock);
 }
 
+static int64_t clock_mono_us(void *clock)
+{
+    (void)clock;
+    return sys_mono_us();
+}
+
 static void random_id(void *random, struct id128 *ret_id)
 {
     (void)random;
@@ -122,8 +128,97 @@ bool rooms_open(struct rooms *rooms, const struct options *options,
     return err == ERR_OK;
 }
 
+static enum err open_broker(struct rooms *rooms, const struct options *options,
+                            struct web_door *door)
+{
+    struct broker_options broker = {.loop = rooms->loop,
+                                    .store = rooms->store,
+                                    .wall_ms = clock_wall_ms,
+                                    .clock = rooms->loop,
+                                    .gate = web_mqtt_gate(door),
+                                    .handlers = web_mqtt_handlers,
+                                    .handler_cookie = door,
+                                    .volatile_filters = options->mqtt_volatile,
+                                    .connections_max = options->connections_max};
+    return broker_create(&broker, &rooms->broker);
+}
+
+static enum err open_telemetry(struct rooms *rooms, const struct options *options)
+{
+    struct telemetry_options telemetry = {.loop = rooms->loop,
+                                          .store = rooms->store,
+                                          .wall_ms = clock_wall_ms,
+                                          .clock = rooms->loop,
+                                          .clickhouse_url = options->clickhouse_url,
+                                          .clickhouse_user = options->clickhouse_user,
+                                          .clickhouse_password = options->clickhouse_password,
+                                          .clickhouse_database = options->clickhouse_database};
+    return telemetry_create(&telemetry, &rooms->telemetry);
+}
+
+static enum climate_source source_of(const char *word)
+{
+    if (strcmp(word, "external") == 0)
+        return CLIMATE_EXTERNAL;
+    return strcmp(word, "off") == 0 ? CLIMATE_OFF : CLIMATE_OWN;
+}
+
+static enum err open_climate(struct rooms *rooms, const struct options *options, const char *model)
+{
+    char why[300] = "";
+    double confidence = 0;
+    if (!options_fraction(options->climate_confidence, &confidence))
+        return ERR_INPUT;
+    struct climate_options climate = {.loop = rooms->loop,
+                                      .store = rooms->store,
+                                      .queue = rooms->queue,
+                                      .telemetry = rooms->telemetry,
+                                      .bus = broker_bus(rooms->broker),
+                                      .wall_ms = clock_wall_ms,
+                                      .mono_us = clock_mono_us,
+                                      .clock = rooms->loop,
+                                      .random_id = random_id,
+                                      .model_folder = rooms->model_folder,
+                                      .model_preset = model,
+                                      .source = source_of(options->climate),
+                                      .confidence_min = confidence};
+    enum err err = climate_create(&climate, why, sizeof(why), &rooms->climate);
+    if (why[0] != 0)
+        log_line(err == ERR_OK ? LOG_INFO : LOG_ERROR, "climate_model", "why", "%s", why, NULL);
+    return err;
+}
+
+bool rooms_open_air(struct rooms *rooms, const struct options *options, struct web_door *door,
+                    const char *model, char *why, size_t why_bytes)
+{
+    int len =
+        snprintf(rooms->model_folder, sizeof(rooms->model_folder), "%s/climate", options->data);
+    enum err err = len > 0 && (size_t)len < sizeof(rooms->model_folder)
+                       ? dir_make(rooms->model_folder, 0700)
+                       : ERR_INPUT;
+    const char *what = "the folder of the window's models";
+    if (err == ERR_OK) {
+        what = "--mqtt-volatile (AUTOMAT_MQTT_VOLATILE), or the MQTT sessions";
+        err = open_broker(rooms, options, door);
+    }
+    if (err == ERR_OK) {
+        what = "--clickhouse-* (AUTOMAT_CLICKHOUSE_*), or the readings";
+        err = open_telemetry(rooms, options);
+    }
+    if (err == ERR_OK) {
+        what = "--climate-model (AUTOMAT_CLIMATE_MODEL), or the windows";
+        err = open_climate(rooms, options, model);
+    }
+    if (err != ERR_OK)
+        (void)snprintf(why, why_bytes, "the data folder \"%s\": %s cannot be used (%s)",
+                       options->data, what, err_name(err));
+    return err == ERR_OK;
+}
+
 void rooms_close_store(struct rooms *rooms)
 {
+    if (rooms->telemetry != NULL && rooms->store != NULL)
+        telemetry_flush(rooms->telemetry);
     store_close(rooms->store);
     rooms->store = NULL;
 }
@@ -131,6 +226,9 @@ void rooms_close_store(struct rooms *rooms)
 void rooms_close(struct rooms *rooms)
 {
     rooms_close_store(rooms);
+    climate_destroy(rooms->climate);
+    telemetry_destroy(rooms->telemetry);
+    broker_destroy(rooms->broker);
     access_destroy(rooms->access);
     fleet_destroy(rooms->fleet);
     queue_destroy(rooms->queue);

@@ -18,6 +18,7 @@ struct serve {
     struct rooms rooms;
     struct tls_context *tls;
     struct web *web;
+    struct web_door door;
     struct demo *demo;
     struct loop_timer *beat;
     int64_t slow_due_ms;
@@ -25,8 +26,9 @@ struct serve {
     char host[256];
     char origin[32][128]; /* --cors-origin, taken apart */
     const char *origins[33];
-    char ui[512], openapi[512];
-    bool stopping, stopped;
+    char ui[512], openapi[512], model[512];
+    char mqtt[280]; /* where it is served, "": nowhere */
+    bool stopping, stopped, web_stopped, broker_stopped;
 };
 
 /* ---- what the queue tells ---- */
@@ -41,11 +43,16 @@ static void beat_soon(struct serve *serve)
 static void command_changed(void *cookie, const struct queue_change *change)
 {
     struct serve *serve = cookie;
-    char machine_id[ID_BYTES_MAX + 1];
+    char machine_id[ID_BYTES_MAX + 1], request_id[80];
+    if (str_copy(request_id, sizeof(request_id), change->command->request_id) != ERR_OK)
+        request_id[0] = 0;
     if (str_copy(machine_id, sizeof(machine_id), change->command->machine_id) == ERR_OK)
         log_line(LOG_DEBUG, "command", "command_id", "%llu",
                  (unsigned long long)change->command->command_id, "machine_id", "%s", machine_id,
-                 "state", "%s", queue_state_name(change->command->state), NULL);
+                 "state", "%s", queue_state_name(change->command->state), "request_id", "%s",
+                 request_id, NULL);
+    if (serve->rooms.climate != NULL)
+        climate_command_changed(serve->rooms.climate, change);
     if (serve->web != NULL)
         web_command_changed(serve->web, change);
     beat_soon(serve);
@@ -67,6 +74,11 @@ static void beat(void *cookie)
     int64_t now_ms = loop_now_ms(rooms->loop), wall_ms = loop_wall_ms(rooms->loop);
     int64_t next_ms = queue_tick(rooms->queue);
     fleet_sweep(rooms->fleet, wall_ms, now_ms);
+    broker_tick(rooms->broker, wall_ms, now_ms);
+    telemetry_tick(rooms->telemetry, now_ms);
+    int64_t climate_ms = climate_tick(rooms->climate, now_ms);
+    next_ms = climate_ms < next_ms ? climate_ms : next_ms;
+    web_tick(serve->web);
     demo_beat(serve->demo, now_ms);
     /* Server time that followed the wall clock forward must survive a crash: a deadline was
      * measured by it. */
@@ -90,12 +102,27 @@ static void beat(void *cookie)
 
 /* ---- signals ---- */
 
-static void web_stopped(void *cookie)
+static void both_stopped(struct serve *serve)
 {
-    struct serve *serve = cookie;
+    if (!serve->web_stopped || !serve->broker_stopped)
+        return;
     serve->stopped = true;
     loop_timer_clear(serve->beat);
     loop_stop(serve->rooms.loop);
+}
+
+static void web_stopped(void *cookie)
+{
+    struct serve *serve = cookie;
+    serve->web_stopped = true;
+    both_stopped(serve);
+}
+
+static void broker_stopped(void *cookie)
+{
+    struct serve *serve = cookie;
+    serve->broker_stopped = true;
+    both_stopped(serve);
 }
 
 static void stop(void *cookie, int number)
@@ -106,6 +133,8 @@ static void stop(void *cookie, int number)
     serve->stopping = true;
     log_line(LOG_INFO, "stopping", "signal", "%d", number, NULL);
     demo_stop(serve->demo);
+    telemetry_flush(serve->rooms.telemetry);
+    broker_stop(serve->rooms.broker, broker_stopped, serve);
     web_stop(serve->web, web_stopped, serve);
 }
 
@@ -146,10 +175,51 @@ static bool split_origins(struct serve *serve)
     return true;
 }
 
+/* "off", or an address; with --open a loopback one, since it lets everybody in. */
+static bool check_mqtt(const struct options *options, const char *flag, const char *variable,
+                       const char *value)
+{
+    char host[256];
+    uint16_t port;
+    if (strcmp(value, "off") == 0)
+        return true;
+    if (!options_address(value, host, sizeof(host), &port))
+        app_complain("--%s (%s): this is neither HOST:PORT nor off", flag, variable);
+    else if (options->open && !options_loopback(host))
+        app_complain("--open (AUTOMAT_OPEN): only with a loopback address in --%s, not %s", flag,
+                     host);
+    else
+        return true;
+    return false;
+}
+
+static bool check_air(const struct options *options)
+{
+    double confidence;
+    const char *climate = options->climate;
+    if (!check_mqtt(options, "mqtt", "AUTOMAT_MQTT", options->mqtt) ||
+        !check_mqtt(options, "mqtt-tls", "AUTOMAT_MQTT_TLS", options->mqtt_tls))
+        return false;
+    if (strcmp(options->mqtt_tls, "off") != 0 && options->tls_cert == NULL)
+        app_complain("--mqtt-tls (AUTOMAT_MQTT_TLS): only with --tls-cert and --tls-key");
+    else if (strcmp(climate, "own") != 0 && strcmp(climate, "external") != 0 &&
+             strcmp(climate, "off") != 0)
+        app_complain("--climate (AUTOMAT_CLIMATE): own, external or off, not \"%.40s\"", climate);
+    else if (!options_fraction(options->climate_confidence, &confidence))
+        app_complain("--climate-confidence (AUTOMAT_CLIMATE_CONFIDENCE): a number from 0 to 1, not "
+                     "\"%.40s\"",
+                     options->climate_confidence);
+    else
+        return true;
+    return false;
+}
+
 static bool check_options(struct serve *serve)
 {
     const struct options *options = serve->options;
     uint16_t port;
+    if (!check_air(options))
+        return false;
     size_t token_len = options->admin_token != NULL ? strlen(options->admin_token) : 0;
     if (options->word_count > 0)
         app_complain("\"%.60s\": one word too many", options->words[0]);
@@ -179,6 +249,12 @@ static bool open_tls(struct serve *serve)
     return false;
 }
 
+static double confidence_of(const struct options *options)
+{
+    double confidence = 0;
+    return options_fraction(options->climate_confidence, &confidence) ? confidence : 0;
+}
+
 static bool open_web(struct serve *serve)
 {
     const struct options *options = serve->options;
@@ -188,6 +264,14 @@ static bool open_web(struct serve *serve)
         .access = serve->rooms.access,
         .fleet = serve->rooms.fleet,
         .queue = serve->rooms.queue,
+        .broker = serve->rooms.broker,
+        .telemetry = serve->rooms.telemetry,
+        .climate = serve->rooms.climate,
+        .door = &serve->door,
+        .data_dir = options->data,
+        .climate_source = options->climate,
+        .climate_confidence = confidence_of(options),
+        .inactive_s = options->inactive_s,
         .listen = options->listen,
         .open = options->open,
         .ui_dir = places_ui(options->ui, serve->ui, sizeof(serve->ui)),
@@ -218,10 +302,51 @@ static bool open_rooms(struct serve *serve)
 {
     char why[512];
     struct rooms_listener listener = {serve, command_changed, machine_changed};
-    if (rooms_open(&serve->rooms, serve->options, &listener, why, sizeof(why)))
+    if (rooms_open(&serve->rooms, serve->options, &listener, why, sizeof(why)) &&
+        rooms_open_air(
+            &serve->rooms, serve->options, &serve->door,
+            places_model(serve->options->climate_model, serve->model, sizeof(serve->model)), why,
+            sizeof(why)))
         return true;
     app_complain("%s", why);
     return false;
+}
+
+static bool listen_mqtt(struct serve *serve, const char *flag, const char *variable,
+                        const char *value, bool tls, char *address, size_t address_bytes)
+{
+    char host[256];
+    uint16_t port = 0;
+    if (strcmp(value, "off") == 0 || !options_address(value, host, sizeof(host), &port))
+        return true;
+    enum err err = mqtt_server_listen(broker_server(serve->rooms.broker), value,
+                                      tls ? &tls_filter_ops : NULL, tls ? serve->tls : NULL, &port);
+    bool six = strchr(host, ':') != NULL;
+    (void)snprintf(address, address_bytes, "%s%s%s:%u", six ? "[" : "", host, six ? "]" : "",
+                   (unsigned)port);
+    if (err == ERR_OK)
+        return true;
+    app_complain("--%s (%s): %s %s", flag, variable, value,
+                 err == ERR_CONFLICT ? "is in use by another program (another MQTT server?)"
+                 : err == ERR_DENIED ? "may not be opened by this user"
+                                     : "cannot be opened");
+    return false;
+}
+
+static bool open_mqtt(struct serve *serve)
+{
+    char secure[280] = "";
+    const struct options *options = serve->options;
+    if (!listen_mqtt(serve, "mqtt", "AUTOMAT_MQTT", options->mqtt, false, serve->mqtt,
+                     sizeof(serve->mqtt)) ||
+        !listen_mqtt(serve, "mqtt-tls", "AUTOMAT_MQTT_TLS", options->mqtt_tls, true, secure,
+                     sizeof(secure)))
+        return false;
+    if (secure[0] != 0)
+        log_line(LOG_INFO, "mqtt_tls", "address", "%s", secure, NULL);
+    if (serve->mqtt[0] != 0)
+        web_mqtt_listening(serve->web, serve->mqtt);
+    return true;
 }
 
 static bool start(struct serve *serve)
@@ -234,8 +359,6 @@ static bool start(struct serve *serve)
         app_complain("out of memory");
         return false;
     }
-    if (strcmp(serve->options->mqtt, "off") != 0)
-        log_line(LOG_WARN, "mqtt_off", "why", "%s", "this version has no MQTT endpoint", NULL);
     loop_timer_set(serve->beat, loop_now_ms(loop) + 1);
     return true;
 }
@@ -246,7 +369,9 @@ static void say_ready(const struct serve *serve, char *url, size_t url_bytes)
     bool six = strchr(serve->host, ':') != NULL;
     (void)snprintf(url, url_bytes, "%s://%s%s%s:%u", serve->tls != NULL ? "https" : "http",
                    six ? "[" : "", serve->host, six ? "]" : "", (unsigned)web_port(serve->web));
-    (void)printf("{\"event\":\"ready\",\"http\":\"%s\",\"mqtt\":null}\n", url);
+    bool mqtt = serve->mqtt[0] != 0;
+    (void)printf("{\"event\":\"ready\",\"http\":\"%s\",\"mqtt\":%s%s%s}\n", url, mqtt ? "\"" : "",
+                 mqtt ? serve->mqtt : "null", mqtt ? "\"" : "");
     (void)fflush(stdout);
 }
 
@@ -270,12 +395,14 @@ int app_serve(const struct options *options)
     serve = (struct serve){.options = options};
     if (!app_log_start(options) || !check_options(&serve))
         return 2;
-    if (open_tls(&serve) && open_rooms(&serve) && open_web(&serve) && start(&serve)) {
+    if (open_tls(&serve) && open_rooms(&serve) && open_web(&serve) && open_mqtt(&serve) &&
+        start(&serve)) {
         say_ready(&serve, url, sizeof(url));
-        log_line(LOG_INFO, "ready", "http", "%s", url, "data", "%s", options->data, "ui", "%s",
+        log_line(LOG_INFO, "ready", "http", "%s", url, "mqtt", "%s",
+                 serve.mqtt[0] != 0 ? serve.mqtt : "off", "data", "%s", options->data, "ui", "%s",
                  serve.ui[0] != 0 ? serve.ui : "plain", NULL);
         if (options->demo)
-            serve.demo = demo_start(&serve.rooms, options, url);
+            serve.demo = demo_start(&serve.rooms, options, url, serve.mqtt);
         loop_run(serve.rooms.loop);
         status = serve.stopped ? 0 : 1;
     }

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -15,6 +16,12 @@ static bool parent_lives(void)
     if (parent == NULL || str_to_u64(str_from(parent), &pid) != ERR_OK)
         return true;
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && (uint64_t)getppid() == pid;
+}
+
+/* A variable that says "off" to the server says so to a twin. */
+static const char *mqtt_address(const char *given)
+{
+    return given == NULL || strcmp(given, "off") == 0 ? NULL : given;
 }
 
 int app_twin(const struct options *options)
@@ -30,6 +37,7 @@ int app_twin(const struct options *options)
                                 .server_url = options->server,
                                 .token = options->token,
                                 .cacert = options->cacert,
+                                .mqtt = mqtt_address(options->mqtt),
                                 .speed = options->speed,
                                 .poll_s = options->long_poll ? 0 : options->poll_s,
                                 .journal_file = options->journal,
