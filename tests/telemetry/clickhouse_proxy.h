@@ -30,7 +30,7 @@ struct proxy {
 #define PROXY_PAIRS 16
 struct proxy_pair {
     int client, server; /* -1: none */
-    char head[16 * 1024];
+    char head[64 * 1024];
     size_t head_len, body_left;
     bool insert; /* the request that passes is one, with a fault on it */
     enum proxy_fault fault;
@@ -152,7 +152,7 @@ static inline void proxy_from_client(struct proxy *proxy, struct proxy_pair *pai
         return;
     }
     if (rest > 0 || pair->body_left == 0) {
-        char copy[16 * 1024];
+        static char copy[64 * 1024]; /* one thread */
         memcpy(copy, end, rest);
         (void)proxy_body(proxy, pair, copy, rest);
     }

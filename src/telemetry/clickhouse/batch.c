@@ -169,8 +169,8 @@ enum err telemetry_clickhouse_batch_load(struct store_db *db,
     store_bind_i64(stmt, 3, batch->first_outbox_id);
     store_bind_i64(stmt, 4, batch->last_outbox_id);
     while ((err = store_row(stmt)) == ERR_OK) {
-        err = load_piece(batch, store_col_blob(stmt, 1), store_col_i64(stmt, 0), dialect, from,
-                         body);
+        err =
+            load_piece(batch, store_col_blob(stmt, 1), store_col_i64(stmt, 0), dialect, from, body);
         if (err != ERR_OK)
             return err;
     }

@@ -138,9 +138,8 @@ static enum err open_parts(struct telemetry_sink *sink,
         lane->table = (enum telemetry_sink_table)i;
         err = loop_timer_create(options->loop, telemetry_clickhouse_lane_fire, lane, &lane->timer);
     }
-    return err == ERR_OK
-               ? telemetry_clickhouse_http_create(options, on_answer, sink, &sink->http)
-               : err;
+    return err == ERR_OK ? telemetry_clickhouse_http_create(options, on_answer, sink, &sink->http)
+                         : err;
 }
 
 /* It goes into SQL and URLs as it is. */

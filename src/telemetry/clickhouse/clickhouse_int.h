@@ -13,8 +13,8 @@
 enum telemetry_clickhouse_dialect { CLICKHOUSE_OLD, CLICKHOUSE_NEW };
 
 /* "18.16.1", "26.7.2.1".  ERR_INPUT: no version. */
-MUST_USE enum err
-telemetry_clickhouse_dialect_of(struct str version, enum telemetry_clickhouse_dialect *ret_dialect);
+MUST_USE enum err telemetry_clickhouse_dialect_of(struct str version,
+                                                  enum telemetry_clickhouse_dialect *ret_dialect);
 const char *telemetry_clickhouse_table_name(enum telemetry_sink_table table);
 /* Rows older than keep_days may go (new dialect); 0: never. */
 MUST_USE enum err telemetry_clickhouse_create_sql(struct buf *dst, enum telemetry_sink_table table,
@@ -51,7 +51,7 @@ struct telemetry_clickhouse_http;
 struct telemetry_clickhouse_request {
     unsigned channel;
     const char *sql;
-    struct str rows;      /* borrowed until done: sent as the body, sql in the URL.  None: sql is it */
+    struct str rows; /* borrowed until done: sent as the body, sql in the URL.  None: sql is it */
     const char *settings; /* "&a=b", or NULL */
     bool without_database;
 };
@@ -66,10 +66,9 @@ MUST_USE enum err telemetry_clickhouse_http_create(const struct telemetry_sink_o
                                                    struct telemetry_clickhouse_http **ret_http);
 void telemetry_clickhouse_http_destroy(struct telemetry_clickhouse_http *http);
 /* One at a time a channel; done comes later than this call.  Not ERR_OK: done does not come. */
-MUST_USE enum err
-telemetry_clickhouse_http_send(struct telemetry_clickhouse_http *http,
-                               const struct telemetry_clickhouse_request *request,
-                               uint32_t timeout_ms);
+MUST_USE enum err telemetry_clickhouse_http_send(struct telemetry_clickhouse_http *http,
+                                                 const struct telemetry_clickhouse_request *request,
+                                                 uint32_t timeout_ms);
 
 /* ======== a batch in SQL ======== */
 
@@ -80,7 +79,7 @@ struct telemetry_clickhouse_batch {
     bool resumed;             /* it was there already: it may have been sent */
     uint32_t row_count;       /* rows that can be read: 0..row_count-1 are their numbers */
     uint32_t unreadable_rows; /* what is not ours to read */
-    bool full;                /* more waits behind it */
+    bool full;                /* more of its day waits, or may */
 };
 /* Bit `table` is set when it has rows or a batch. */
 MUST_USE enum err telemetry_clickhouse_batch_look(struct store_db *db, uint32_t *ret_tables);
@@ -102,7 +101,7 @@ MUST_USE enum err telemetry_clickhouse_keep_days(struct store_db *db, uint32_t *
 
 /* Bounds; tests set other ones before the first tick. */
 struct telemetry_clickhouse_limits {
-    uint32_t timeout_ms;                     /* of one request */
+    uint32_t timeout_ms;                       /* of one request */
     uint32_t backoff_first_ms, backoff_max_ms; /* while it cannot be reached */
     uint32_t refused_first_ms, refused_max_ms; /* while it says no */
     uint32_t batch_rows_max;
@@ -114,10 +113,10 @@ extern const struct telemetry_clickhouse_limits telemetry_clickhouse_limits;
 
 enum clickhouse_lane_state {
     LANE_IDLE,
-    LANE_OPENING,      /* a job makes or finds the batch */
-    LANE_LOADING,      /* a job reads its rows */
-    LANE_SENDING,      /* INSERT is under way */
-    LANE_UNSURE,       /* it may have arrived or not; waits for its timer, then for the connection */
+    LANE_OPENING, /* a job makes or finds the batch */
+    LANE_LOADING, /* a job reads its rows */
+    LANE_SENDING, /* INSERT is under way */
+    LANE_UNSURE,  /* it may have arrived or not; waits for its timer, then for the connection */
     LANE_LOOK_RUNNING, /* is the INSERT still being worked on? */
     LANE_LOOK_STORED,  /* which of its rows are there? */
     LANE_CLOSING,      /* a job removes it */
@@ -177,7 +176,7 @@ void telemetry_clickhouse_control_answer(struct telemetry_sink *sink, enum err e
 void telemetry_clickhouse_control_fire(void *cookie);
 
 /* lane.c */
-void telemetry_clickhouse_lane_start(struct clickhouse_lane *lane);   /* when idle */
+void telemetry_clickhouse_lane_start(struct clickhouse_lane *lane); /* when idle */
 void telemetry_clickhouse_lane_connected(struct clickhouse_lane *lane);
 void telemetry_clickhouse_lane_answer(struct clickhouse_lane *lane, enum err err, uint32_t status,
                                       struct str text);

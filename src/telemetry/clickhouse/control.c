@@ -1,6 +1,7 @@
 /* Control: from nothing to tables that are ready, and every hour once more for retention.
  *
- *   policy -> version -> database -> (make it) -> tables -> columns -> TTL (new) -> expired <-> drop
+ *   policy -> version -> database -> (make it) -> tables -> columns -> TTL (new) -> expired <->
+ * drop
  *
  * A failure ends the round; another follows after a growing pause.  What only retention cannot do
  * (no right to ALTER, say) is told and does not stop rows from being sent. */
@@ -228,8 +229,7 @@ static void step_answered(struct telemetry_sink *sink, struct str text)
         break;
     case STEP_TABLE:
         control->table++;
-        step_begin(sink,
-                   control->table < TELEMETRY_SINK_TABLE_COUNT ? STEP_TABLE : STEP_COLUMNS);
+        step_begin(sink, control->table < TELEMETRY_SINK_TABLE_COUNT ? STEP_TABLE : STEP_COLUMNS);
         break;
     case STEP_COLUMNS:
         columns_answer(sink, text);

@@ -49,7 +49,9 @@ static void finished(struct exchange *exchange, CURLcode code)
     if (code == CURLE_OK) {
         curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
     } else {
-        err = exchange->too_long ? ERR_FULL : code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_IO;
+        err = exchange->too_long                 ? ERR_FULL
+              : code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT
+                                                 : ERR_IO;
         text = str_from(exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(code));
     }
     http->done(http->cookie, exchange->channel, err, (uint32_t)status, text);
@@ -314,10 +316,14 @@ static void set_options(struct exchange *exchange,
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
-    if (request->rows.at != NULL)
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.at);
-    else
+    if (request->rows.at == NULL) {
         curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body.at);
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.at);
+    /* When a connection that was used before dies without an answer, curl sends the request again
+     * by itself: rows twice.  On a fresh one it does not. */
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
 enum err telemetry_clickhouse_http_send(struct telemetry_clickhouse_http *http,

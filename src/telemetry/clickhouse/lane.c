@@ -72,10 +72,9 @@ static enum err open_run(struct store_job *job, struct store_db *db)
 {
     struct clickhouse_lane *lane = of_job(job);
     const struct telemetry_sink *sink = lane->sink;
-    return telemetry_clickhouse_batch_open(db, lane->table,
-                                           sink->options.wall_ms(sink->options.clock),
-                                           sink->limits.batch_rows_max,
-                                           sink->limits.batch_bytes_max, &lane->batch);
+    return telemetry_clickhouse_batch_open(
+        db, lane->table, sink->options.wall_ms(sink->options.clock), sink->limits.batch_rows_max,
+        sink->limits.batch_bytes_max, &lane->batch);
 }
 
 static void open_done(struct store_job *job, enum err err)
@@ -128,10 +127,9 @@ static void close_done(struct store_job *job, enum err err)
     lane->failing = false;
     buf_finish(&lane->body);
     buf_init(&lane->body, CLICKHOUSE_GROWTH * sink->limits.batch_bytes_max);
+    sink->dirty = true; /* another day may wait */
     if (lane->batch.full && !sink->closing)
         telemetry_clickhouse_lane_start(lane);
-    if (lane->batch.full && lane->state == LANE_IDLE)
-        sink->dirty = true; /* not connected just now */
 }
 
 static void close_batch(struct clickhouse_lane *lane)
@@ -286,9 +284,9 @@ static void stored_answer(struct clickhouse_lane *lane, struct str text)
         close_batch(lane);
         return;
     }
-    /* An INSERT whose connection broke at the edge of a row left its first rows.  Anything else with
-     * holes (rows that aged away meanwhile) is sent whole: what is there twice then is equal in all
-     * of the key, and merges into one. */
+    /* An INSERT whose connection broke at the edge of a row left its first rows.  Anything else
+     * with holes (rows that aged away meanwhile) is sent whole: what is there twice then is equal
+     * in all of the key, and merges into one. */
     uint32_t from = rows > 0 && last + 1 == rows ? (uint32_t)rows : 0;
     lane->sink->stats.retries++;
     if (lane->loaded && lane->from == from)

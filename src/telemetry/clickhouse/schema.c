@@ -1,5 +1,5 @@
-/* The tables, once for each dialect.  One list of columns drives CREATE, INSERT, the check of what is
- * there, and (with rows.c) the order of the bytes. */
+/* The tables, once for each dialect.  One list of columns drives CREATE, INSERT, the check of what
+ * is there, and (with rows.c) the order of the bytes. */
 #include "telemetry/clickhouse/clickhouse_int.h"
 
 #include <stdio.h>
@@ -19,43 +19,99 @@ struct table {
 
 /* UTC whatever the server's own zone is: a batch is of one UTC day and must stay in one partition.
  * An ALIAS lets the same queries run on both dialects. */
-#define DATETIME(name)  {name, "DateTime('UTC')", "DateTime64(3, 'UTC')", "CODEC(DoubleDelta, ZSTD(1))"}
-#define ALIAS_MS        " ALIAS toUInt16(toUnixTimestamp64Milli(at) % 1000)"
-#define AT_MS           {"at_ms", "UInt16", NULL, NULL}
-#define WORD(name)      {name, "String", "LowCardinality(String)", ""}
-#define TEXT(name)      {name, "String", "String", "CODEC(ZSTD(1))"}
-#define NUMBER(name)    {name, "Nullable(Float64)", "Nullable(Float64)", "CODEC(ZSTD(1))"}
+#define DATETIME(name)                                                                             \
+    {                                                                                              \
+        name, "DateTime('UTC')", "DateTime64(3, 'UTC')", "CODEC(DoubleDelta, ZSTD(1))"             \
+    }
+#define ALIAS_MS " ALIAS toUInt16(toUnixTimestamp64Milli(at) % 1000)"
+#define AT_MS                                                                                      \
+    {                                                                                              \
+        "at_ms", "UInt16", NULL, NULL                                                              \
+    }
+#define WORD(name)                                                                                 \
+    {                                                                                              \
+        name, "String", "LowCardinality(String)", ""                                               \
+    }
+#define TEXT(name)                                                                                 \
+    {                                                                                              \
+        name, "String", "String", "CODEC(ZSTD(1))"                                                 \
+    }
+#define NUMBER(name)                                                                               \
+    {                                                                                              \
+        name, "Nullable(Float64)", "Nullable(Float64)", "CODEC(ZSTD(1))"                           \
+    }
 /* Last in every table: which batch brought the row, and its number there.  They say what has
  * arrived, and make a row that arrived twice vanish again when parts are merged. */
-#define BATCH {"batch", "UUID", "UUID", "CODEC(ZSTD(1))"}, {"row", "UInt32", "UInt32", "CODEC(Delta, ZSTD(1))"}
+#define BATCH                                                                                      \
+    {"batch", "UUID", "UUID", "CODEC(ZSTD(1))"},                                                   \
+    {                                                                                              \
+        "row", "UInt32", "UInt32", "CODEC(Delta, ZSTD(1))"                                         \
+    }
 
 static const struct table tables[TELEMETRY_SINK_TABLE_COUNT] = {
-    [TELEMETRY_SINK_READINGS] =
-        {"sensor_readings", "toYYYYMMDD(at)", "machine_id, type, at, at_ms, batch, row",
-         "machine_id, type, at, batch, row", ", ttl_only_drop_parts = 1", true,
-         {DATETIME("at"), AT_MS, DATETIME("received_at"), WORD("machine_id"), WORD("type"),
-          {"value", "Float64", "Float64", "CODEC(ZSTD(1))"}, WORD("provenance"), BATCH}},
-    [TELEMETRY_SINK_ACTIONS] =
-        {"window_actions", "toYYYYMM(at)", "machine_id, at, at_ms, batch, row",
-         "machine_id, at, batch, row", "", true,
-         {DATETIME("at"), AT_MS, WORD("machine_id"), WORD("source"),
-          {"command_id", "UInt64", "UInt64", "CODEC(Delta, ZSTD(1))"}, NUMBER("position_pct"),
-          NUMBER("requested_pct"), NUMBER("confidence"), NUMBER("temperature_c"),
-          NUMBER("humidity_pct"), NUMBER("sound_volume"), WORD("state"), BATCH}},
-    [TELEMETRY_SINK_PREDICTIONS] =
-        {"ml_predictions", "toYYYYMM(at)", "machine_id, at, at_ms, batch, row",
-         "machine_id, at, batch, row", "", true,
-         {DATETIME("at"), AT_MS, WORD("machine_id"), WORD("model_version"), WORD("decision"),
-          TEXT("request_id"), NUMBER("temperature_c"), NUMBER("humidity_pct"),
-          NUMBER("sound_volume"), NUMBER("position_pct"), NUMBER("confidence"),
-          NUMBER("latency_ms"), NUMBER("actual_pct"), BATCH}},
+    [TELEMETRY_SINK_READINGS] = {"sensor_readings",
+                                 "toYYYYMMDD(at)",
+                                 "machine_id, type, at, at_ms, batch, row",
+                                 "machine_id, type, at, batch, row",
+                                 ", ttl_only_drop_parts = 1",
+                                 true,
+                                 {DATETIME("at"),
+                                  AT_MS,
+                                  DATETIME("received_at"),
+                                  WORD("machine_id"),
+                                  WORD("type"),
+                                  {"value", "Float64", "Float64", "CODEC(ZSTD(1))"},
+                                  WORD("provenance"),
+                                  BATCH}},
+    [TELEMETRY_SINK_ACTIONS] = {"window_actions",
+                                "toYYYYMM(at)",
+                                "machine_id, at, at_ms, batch, row",
+                                "machine_id, at, batch, row",
+                                "",
+                                true,
+                                {DATETIME("at"),
+                                 AT_MS,
+                                 WORD("machine_id"),
+                                 WORD("source"),
+                                 {"command_id", "UInt64", "UInt64", "CODEC(Delta, ZSTD(1))"},
+                                 NUMBER("position_pct"),
+                                 NUMBER("requested_pct"),
+                                 NUMBER("confidence"),
+                                 NUMBER("temperature_c"),
+                                 NUMBER("humidity_pct"),
+                                 NUMBER("sound_volume"),
+                                 WORD("state"),
+                                 BATCH}},
+    [TELEMETRY_SINK_PREDICTIONS] = {"ml_predictions",
+                                    "toYYYYMM(at)",
+                                    "machine_id, at, at_ms, batch, row",
+                                    "machine_id, at, batch, row",
+                                    "",
+                                    true,
+                                    {DATETIME("at"), AT_MS, WORD("machine_id"),
+                                     WORD("model_version"), WORD("decision"), TEXT("request_id"),
+                                     NUMBER("temperature_c"), NUMBER("humidity_pct"),
+                                     NUMBER("sound_volume"), NUMBER("position_pct"),
+                                     NUMBER("confidence"), NUMBER("latency_ms"),
+                                     NUMBER("actual_pct"), BATCH}},
     /* Every change of a line; the last known line of a machine that fell silent must stay. */
-    [TELEMETRY_SINK_DEVICES] =
-        {"device_registry", "toYYYYMM(at)", "machine_id, at, at_ms, batch, row",
-         "machine_id, at, batch, row", "", false,
-         {DATETIME("at"), AT_MS, WORD("machine_id"), WORD("kind"), TEXT("name"), WORD("firmware"),
-          WORD("admission"), DATETIME("created_at"), DATETIME("last_seen_at"),
-          {"online", "UInt8", "UInt8", ""}, BATCH}},
+    [TELEMETRY_SINK_DEVICES] = {"device_registry",
+                                "toYYYYMM(at)",
+                                "machine_id, at, at_ms, batch, row",
+                                "machine_id, at, batch, row",
+                                "",
+                                false,
+                                {DATETIME("at"),
+                                 AT_MS,
+                                 WORD("machine_id"),
+                                 WORD("kind"),
+                                 TEXT("name"),
+                                 WORD("firmware"),
+                                 WORD("admission"),
+                                 DATETIME("created_at"),
+                                 DATETIME("last_seen_at"),
+                                 {"online", "UInt8", "UInt8", ""},
+                                 BATCH}},
 };
 
 enum err telemetry_clickhouse_dialect_of(struct str version,
@@ -143,7 +199,8 @@ enum err telemetry_clickhouse_insert_sql(struct buf *dst, enum telemetry_sink_ta
 
 const char telemetry_clickhouse_columns_sql[] =
     "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() AND table IN "
-    "('sensor_readings', 'window_actions', 'ml_predictions', 'device_registry') FORMAT TabSeparated";
+    "('sensor_readings', 'window_actions', 'ml_predictions', 'device_registry') FORMAT "
+    "TabSeparated";
 
 /* A field of a line in TabSeparated; quotes inside a type come as \'. */
 static bool field_is(struct str field, const char *text)
