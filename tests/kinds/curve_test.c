@@ -181,3 +181,22 @@ TEST(batches_are_checked)
     batch("{\"samples\":{}}", "wrong_type");
     batch("{\"sample\":[]}", "unknown_field");
 }
+
+/* One table for all kinds; the columns are those of who asks. */
+static enum err window_read_run(struct store_job *job, struct store_db *db)
+{
+    return kinds_find(STR("window"))->curve_read(db, 1, &((struct read_job *)(void *)job)->json);
+}
+
+TEST(a_curve_has_the_columns_of_its_kind)
+{
+    struct store *store = open_store();
+    struct read_job job = {.job = {.run = window_read_run, .done = done}};
+    buf_init(&job.json, MIB);
+    CHECK_OK(store_run_now(store, &job.job));
+    CHECK_OK(last_err);
+    CHECK_SLICE(buf_str(&job.json), "{\"columns\":[\"t_ms\",\"position\",\"current_a\"],"
+                                    "\"samples\":[],\"steps\":[]}");
+    buf_finish(&job.json);
+    store_close(store);
+}
