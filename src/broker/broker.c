@@ -171,18 +171,32 @@ void broker_stats_get(const struct broker *broker, struct broker_stats *ret_stat
     ret_stats->retained = broker->retained_count;
 }
 
+static bool session_listens(const struct session *session, struct str topic)
+{
+    const struct subscription *at = session != NULL ? session->subscriptions : NULL;
+    for (; at != NULL; at = at->next_session) {
+        if (mqtt_filter_matches(broker_filter(at), topic))
+            return true;
+    }
+    return false;
+}
+
 bool broker_listens(const struct broker *broker, struct str machine_id, struct str topic)
 {
     const struct machine *machine = broker_presence_find(broker, machine_id);
     const struct client *client = machine != NULL ? machine->clients : NULL;
     for (; client != NULL; client = client->machine_next) {
-        const struct subscription *at = client->session->subscriptions;
-        for (; at != NULL; at = at->next_session) {
-            if (mqtt_filter_matches(broker_filter(at), topic))
-                return true;
-        }
+        if (session_listens(client->session, topic))
+            return true;
     }
     return false;
+}
+
+bool broker_client_listens(const struct broker *broker, struct str actor, struct str client_id,
+                           struct str topic)
+{
+    const struct session *session = broker_session_find(broker, actor, client_id);
+    return session != NULL && session->client != NULL && session_listens(session, topic);
 }
 
 void broker_tick(struct broker *broker, int64_t now_ms, int64_t mono_ms)

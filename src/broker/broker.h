@@ -81,6 +81,9 @@ void broker_revoke(struct broker *broker, struct str machine_id, int64_t credent
 void broker_admitted(struct broker *broker, struct str machine_id);
 /* Is this device connected, and does it listen to this topic? */
 bool broker_listens(const struct broker *broker, struct str machine_id, struct str topic);
+/* The same of one client, as it connected (bus_from.actor, .client_id). */
+bool broker_client_listens(const struct broker *broker, struct str actor, struct str client_id,
+                           struct str topic);
 /* Every second or so: expiries, will delays. */
 void broker_tick(struct broker *broker, int64_t now_ms, int64_t mono_ms);
 /* Close everybody, after what is on its way to the disk is acknowledged.  Wills are published. */

@@ -230,22 +230,6 @@ static bool take_id(struct broker *broker, struct client *client,
     return false;
 }
 
-/* What a 5.0 client was told and does not keep to. */
-static enum mqtt_reason broken_promise(const struct broker *broker, const struct client *client,
-                                       const struct mqtt_publish *publish)
-{
-    if ((publish->properties.has & MQTT_HAS_TOPIC_ALIAS) != 0)
-        return MQTT_BAD_TOPIC_ALIAS;
-    if (publish->topic.len == 0)
-        return MQTT_PROTOCOL_ERROR;
-    const struct received *received = client->session->received;
-    if (client->v5 && publish->qos > 0 &&
-        (client->unacked >= broker->options.receive_max ||
-         (received != NULL && received->count > broker->options.receive_max)))
-        return MQTT_RECEIVE_MAX_EXCEEDED;
-    return MQTT_SUCCESS;
-}
-
 void broker_on_publish(void *cookie, struct mqtt_conn *conn, const struct mqtt_publish *publish)
 {
     struct broker *broker = cookie;
@@ -254,11 +238,6 @@ void broker_on_publish(void *cookie, struct mqtt_conn *conn, const struct mqtt_p
         return;
     broker->stats.messages_in[publish->qos]++;
     broker_presence_seen(broker, client);
-    enum mqtt_reason broken = broken_promise(broker, client, publish);
-    if (broken != MQTT_SUCCESS) {
-        broker_client_close(broker, client, broken);
-        return;
-    }
     const struct cached *plan = broker_plan_cached(broker, client, publish->topic);
     if (plan == NULL) {
         broker_client_close(broker, client, MQTT_SERVER_BUSY);
