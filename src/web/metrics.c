@@ -173,12 +173,11 @@ static void show_climate(struct showing *showing)
     const struct {
         const char *decision;
         uint64_t count;
-    } decisions[] = {{"commanded", stats->commands},
-                     {"held_low_confidence", stats->held_low_confidence},
-                     {"no_change", stats->no_change},
-                     {"no_answer", stats->no_answer},
-                     {"missing_values", stats->missing_values},
-                     {"refused", stats->refused}};
+    } decisions[] = {
+        {"commanded", stats->commands},      {"held_low_confidence", stats->held_low_confidence},
+        {"held_manual", stats->held_manual}, {"no_change", stats->no_change},
+        {"no_answer", stats->no_answer},     {"missing_values", stats->missing_values},
+        {"refused", stats->refused}};
     one(showing, "automat_climate_requests_total", METRICS_COUNTER, "Questions to a model.",
         (double)stats->requests);
     metrics_family(&showing->out, "automat_climate_answers_total", METRICS_COUNTER,
@@ -197,8 +196,8 @@ static void show_climate(struct showing *showing)
     histogram(showing, "automat_climate_confidence", "Confidence of answers, 0 to 1.",
               &stats->confidence);
     histogram(showing, "automat_sensor_to_command_seconds",
-              "From a reading's message to the command it led to.",
-              &web->metrics.sensor_to_command_s);
+              "From the reading that made a question due to the command on disk.",
+              &stats->sensor_to_command_s);
     one(showing, "automat_climate_samples_people_total", METRICS_COUNTER,
         "Settings by hand that were learned from, since the start.", (double)stats->samples_people);
     one(showing, "automat_climate_model_version", METRICS_GAUGE, "0: there is none.",
@@ -277,8 +276,6 @@ static void show_store(struct showing *showing)
         "Transactions that failed.", (double)store.commit_failures);
     one(showing, "automat_store_commit_seconds_total", METRICS_COUNTER, "Time in commits.",
         (double)store.commit_us_total / 1e6);
-    one(showing, "automat_store_commit_microseconds_total", METRICS_COUNTER, "Time in commits.",
-        (double)store.commit_us_total);
     one(showing, "automat_store_waiting", METRICS_GAUGE, "Changes that wait.", store.waiting);
     one(showing, "automat_store_failing", METRICS_GAUGE, "1 after a commit that failed.",
         store.failing ? 1 : 0);

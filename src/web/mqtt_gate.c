@@ -93,6 +93,7 @@ static bool announced_add(struct web *web, struct str machine_id, struct str tok
         return false;
     web_announced_forget(place);
     place->at_mono_ms = web_mono_ms(web) + 1;
+    place->nameless = token.len > 0;
     if (str_copy(place->machine_id, sizeof(place->machine_id), machine_id) == ERR_OK &&
         (token.len == 0 || str_copy(place->token, sizeof(place->token), token) == ERR_OK))
         return true;
@@ -133,11 +134,18 @@ void web_announced_tick(struct web *web)
 
 void web_announced_decided(struct web *web, const struct fleet_machine *machine)
 {
-    struct web_announced *one = web_announced_find(web, str_from(machine->machine_id));
+    struct str machine_id = str_from(machine->machine_id);
+    struct web_announced *one = web_announced_find(web, machine_id);
     if (one == NULL || machine->admission == FLEET_WAITING)
         return;
+    bool again = one->nameless || machine->admission != FLEET_ADMITTED;
     web_announced_forget(one);
-    broker_revoke(web->broker, str_from(machine->machine_id), 0);
+    if (again) {
+        broker_revoke(web->broker, machine_id, 0);
+        return;
+    }
+    broker_admitted(web->broker, machine_id);
+    web_road_config(web, machine);
 }
 
 static bool token_presentable(struct str token)

@@ -18,6 +18,8 @@ void web_road_gone(struct web *web, struct str machine_id); /* its last connecti
 /* It said which journal it has. */
 void web_road_journal(struct web *web, struct str machine_id, struct id128 journal_id);
 void web_road_hello(struct web *web, const struct fleet_machine *machine, struct id128 journal_id);
+/* What it shall be, told unasked. */
+void web_road_config(struct web *web, const struct fleet_machine *machine);
 /* Somebody asked for this running command to stop. */
 void web_road_stop(struct web *web, const struct queue_command *command);
 /* To one of the topics that a board listens to; how many hear it. */
@@ -26,8 +28,8 @@ uint32_t web_road_publish(struct web *web, enum wire_topic topic, struct str mac
 
 /* ---- mqtt_plain.c: windows that know nothing of claims ---- */
 
-/* `head` is what this plain device could be told to do; it listens as `client_id`. */
-void web_plain_look(struct web *web, struct str machine_id, struct str client_id,
+/* `head` is what this plain device could be told to do; it listens as `client_id` of `actor`. */
+void web_plain_look(struct web *web, struct str machine_id, struct str actor, struct str client_id,
                     const struct queue_command *head);
 
 /* ---- the handlers of the table ---- */

@@ -178,21 +178,21 @@ static enum err claim(struct web_control *control)
     return queue_claim(control->web->queue, &words, claimed, control);
 }
 
-static bool listens(struct web *web, struct str machine_id)
+static bool listens(struct web *web, struct str machine_id, struct str actor, struct str client_id)
 {
     char storage[WIRE_TOPIC_BYTES];
     struct text topic;
     text_init(&topic, storage, sizeof(storage));
     wire_topic_add(&topic, WIRE_TOPIC_CONTROL, machine_id, STR_NONE);
-    return broker_listens(web->broker, machine_id, (struct str){topic.at, topic.len});
+    return broker_client_listens(web->broker, actor, client_id, (struct str){topic.at, topic.len});
 }
 
-void web_plain_look(struct web *web, struct str machine_id, struct str client_id,
+void web_plain_look(struct web *web, struct str machine_id, struct str actor, struct str client_id,
                     const struct queue_command *head)
 {
     if (head->state != QUEUE_PENDING || !str_equal(head->command, STR("set_position")) ||
         control_find(web, head->command_id) != NULL || web->roads.control_count >= CONTROLS_MAX ||
-        !listens(web, machine_id))
+        !listens(web, machine_id, actor, client_id))
         return;
     struct web_control *control = mem_zalloc(sizeof(*control));
     if (control == NULL)

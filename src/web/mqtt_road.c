@@ -114,8 +114,18 @@ static void offer(struct web *web, struct web_road *road, const struct queue_com
         road->offers = false; /* it has left */
 }
 
+static struct str plain_actor(const struct web_road *road, char dst[WEB_ACTOR_BYTES])
+{
+    struct text text;
+    text_init(&text, dst, WEB_ACTOR_BYTES);
+    text_add(&text, STR("machine:"));
+    text_add(&text, str_from(road->machine_id));
+    return (struct str){text.at, text.len};
+}
+
 static void look(struct web *web, struct web_road *road)
 {
+    char actor[WEB_ACTOR_BYTES];
     struct str machine_id = str_from(road->machine_id);
     const struct fleet_machine *machine = fleet_find(web->fleet, machine_id);
     bool own = false;
@@ -133,7 +143,8 @@ static void look(struct web *web, struct web_road *road)
         offer(web, road, command, own);
     /* A board that once said hello claims for itself, whatever it listens to today. */
     if (!road->offers && road->plain_client != NULL && id128_is_zero(machine->journal_id))
-        web_plain_look(web, machine_id, str_from(road->plain_client), command);
+        web_plain_look(web, machine_id, road->open ? STR("open") : plain_actor(road, actor),
+                       str_from(road->plain_client), command);
 }
 
 static void soon_fire(void *cookie)
@@ -205,7 +216,8 @@ void web_road_subscribed(struct web *web, const struct bus_from *from, struct st
 {
     bool open = from->role == BUS_OPEN;
     struct str machine_id = open ? filter_machine(filter) : from->machine_id;
-    if ((!open && from->role != BUS_DEVICE) || from->waiting || machine_id.len == 0)
+    /* Who waits is remembered, too: it is told when staff has let it in. */
+    if ((!open && from->role != BUS_DEVICE) || machine_id.len == 0)
         return;
     bool offers = filter_wants(filter, WIRE_TOPIC_OFFER, machine_id);
     bool control = filter_wants(filter, WIRE_TOPIC_CONTROL, machine_id);
@@ -252,15 +264,16 @@ void web_road_hello(struct web *web, const struct fleet_machine *machine, struct
 
 /* ---- what else a board hears ---- */
 
-static void config_tell(struct web *web, const struct web_road *road,
-                        const struct fleet_machine *machine)
+void web_road_config(struct web *web, const struct fleet_machine *machine)
 {
+    static const struct id128 nobody;
+    const struct web_road *road = road_find(web, str_from(machine->machine_id));
     struct queue_machine queued = {0};
     struct buf body;
     buf_init(&body, FLEET_CONFIG_BYTES_MAX + 4 * KIB);
     struct json_out out = {&body, ERR_OK};
     (void)queue_machine_get(web->queue, str_from(machine->machine_id), &queued);
-    show_welcome(&out, web, machine, queued.active, road->journal_id);
+    show_welcome(&out, web, machine, queued.active, road != NULL ? road->journal_id : nobody);
     if (out.err == ERR_OK)
         (void)web_road_publish(web, WIRE_TOPIC_CONFIG, str_from(machine->machine_id),
                                buf_str(&body), 0);
@@ -278,7 +291,7 @@ void web_road_changed(struct web *web, const struct fleet_machine *machine)
     bool first = road->config_version == 0; /* it has not said hello: that is answered anyway */
     road->config_version = machine->config_version;
     if (!first)
-        config_tell(web, road, machine);
+        web_road_config(web, machine);
 }
 
 void web_road_stop(struct web *web, const struct queue_command *command)

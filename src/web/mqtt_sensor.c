@@ -70,7 +70,6 @@ void web_mqtt_sensor(void *cookie, const struct bus_message *message, struct bus
                                     .actor = message->from.actor};
     enum telemetry_refusal refusal = TELEMETRY_ACCEPTED;
     char why[TELEMETRY_WHY_BYTES] = "";
-    web_arrival_note(web, message->request_id);
     enum err err = telemetry_ingest(web->telemetry, &input, stored, pending, &refusal, why);
     if (err == ERR_OK)
         return;

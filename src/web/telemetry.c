@@ -106,7 +106,6 @@ static void readings_take(struct web_call *call, const struct fleet_machine *mac
     }
     fleet_presence_seen(call->web->fleet, str_from(machine->machine_id), web_now_ms(call->web),
                         web_mono_ms(call->web));
-    web_arrival_note(call->web, call->request_id);
     call->number = count;
     enum err err =
         telemetry_ingest_readings(call->web->telemetry, str_from(call->machine_id), readings, count,

@@ -78,8 +78,6 @@ void web_command_changed(void *cookie, const struct queue_change *change)
     web_hub_command(web->hub, change->command);
     web_hub_machine(web->hub, change->command->machine_id);
     web_hub_records(web->hub);
-    if (change->created)
-        web_arrival_command(web, change->command);
     web_road_command(web, change);
     if (str_equal(change->command->command, STR("set_position")))
         web_air_climate(web->air, change->command->machine_id); /* its target, its position */
@@ -109,31 +107,6 @@ static void window_changed(void *cookie, struct str machine_id)
 {
     struct web *web = cookie;
     web_air_climate(web->air, machine_id);
-}
-
-static uint64_t arrival_key(struct str request_id)
-{
-    uint64_t key = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (size_t i = 0; i < request_id.len; i++)
-        key = (key ^ (uint8_t)request_id.at[i]) * UINT64_C(0x100000001b3);
-    return key;
-}
-
-void web_arrival_note(struct web *web, const char *request_id)
-{
-    uint64_t key = arrival_key(str_from(request_id));
-    web->arrivals->key[key % WEB_ARRIVALS] = key;
-    web->arrivals->at_us[key % WEB_ARRIVALS] = sys_mono_us();
-}
-
-void web_arrival_command(struct web *web, const struct queue_command *command)
-{
-    uint64_t key = arrival_key(command->request_id);
-    if (command->request_id.len == 0 || web->arrivals->key[key % WEB_ARRIVALS] != key)
-        return; /* nobody's reading, or others have come since */
-    int64_t us = sys_mono_us() - web->arrivals->at_us[key % WEB_ARRIVALS];
-    metrics_observe(&web->metrics.sensor_to_command_s, (double)us / 1e6);
-    web->arrivals->key[key % WEB_ARRIVALS] = 0;
 }
 
 void web_mqtt_listening(struct web *web, const char *address)
@@ -196,11 +169,6 @@ static enum err web_init(struct web *web)
     if (web->empty == NULL)
         return ERR_NOMEM;
     metrics_histogram_init(&web->metrics.request_s, metrics_latency_s, metrics_latency_s_count);
-    metrics_histogram_init(&web->metrics.sensor_to_command_s, metrics_latency_s,
-                           metrics_latency_s_count);
-    web->arrivals = mem_zalloc(sizeof(*web->arrivals));
-    if (web->arrivals == NULL)
-        return ERR_NOMEM;
     err = web_parking_init(web);
     if (err == ERR_OK)
         err = web_hub_create(web, &web->hub);
@@ -301,7 +269,6 @@ void web_destroy(struct web *web)
     web_registry_destroy(web->registry);
     web_controls_finish(web);
     web_roads_finish(web);
-    mem_free(web->arrivals);
     web_parking_finish(web);
     http_static_destroy(web->files);
     buf_finish(&web->openapi);

@@ -307,6 +307,7 @@ struct web_announced {
     int64_t at_mono_ms; /* 0: this place is free */
     char machine_id[FLEET_ID_BYTES];
     char token[FLEET_TOKEN_LEN_MAX + 1]; /* "": the registry has it */
+    bool nameless; /* it came in before its token had a number: it has to come in again */
 };
 void web_announced_tick(struct web *web);
 /* Staff decided: the connection of a board that waited is closed, and comes back as what it is. */
@@ -317,17 +318,6 @@ int64_t web_credential_of_token(int64_t access_token_id);
 struct web_pipe;
 void web_mqtt_ws(struct web *web, struct http_request *req, struct web_front *front);
 void web_mqtt_ws_finish(struct web *web);
-
-/* ---- from a reading to a command ---- */
-
-/* When the message of this request id came; a later one may have taken its place. */
-#define WEB_ARRIVALS 4096
-struct web_arrivals {
-    uint64_t key[WEB_ARRIVALS];
-    int64_t at_us[WEB_ARRIVALS];
-};
-void web_arrival_note(struct web *web, const char *request_id);
-void web_arrival_command(struct web *web, const struct queue_command *command);
 
 /* ---- the registry's copy in the column store, and devices whose readings stopped ---- */
 
@@ -344,7 +334,6 @@ struct web_metrics {
     uint64_t problems_rate, problems_auth;
     uint64_t polls_empty, polls_full;
     struct metrics_histogram request_s; /* HTTP, from the head to the answer */
-    struct metrics_histogram sensor_to_command_s;
 };
 
 struct web {
@@ -364,7 +353,6 @@ struct web {
     struct web_registry *registry;
     struct web_roads roads;
     struct web_announced announced[WEB_ANNOUNCED_MAX];
-    struct web_arrivals *arrivals;
     struct web_pipe *pipes;    /* MQTT over WebSocket */
     const char *mqtt_address;  /* NULL: not listened */
     struct http_static *files; /* NULL: the plain page */
