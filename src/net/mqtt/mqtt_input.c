@@ -81,24 +81,22 @@ static void keep(struct mqtt_conn *conn, struct str bytes)
 /* A packet began in an earlier read: bring it to its end.  What of `bytes` is behind it. */
 static struct str complete(struct mqtt_conn *conn, struct str bytes)
 {
-    while (bytes.len != 0 && can_go(conn)) {
+    while (conn->in.len != 0 && can_go(conn)) {
         size_t whole;
         enum mqtt_reason reason;
         enum err err = frame(conn, buf_str(&conn->in), &whole, &reason);
-        if (err == ERR_AGAIN) {
+        if (err == ERR_OK) {
+            buf_consume(&conn->in, consume(conn, buf_str(&conn->in)));
+        } else if (err != ERR_AGAIN) {
+            mqtt_input_broken(conn, reason);
+        } else if (bytes.len == 0) {
+            break;
+        } else {
             size_t want = whole != 0 ? whole - conn->in.len : 1;
             size_t take = want < bytes.len ? want : bytes.len;
             keep(conn, str_slice(bytes, 0, take));
             bytes = str_slice(bytes, take, bytes.len);
-            if (whole == 0 || take < want)
-                continue;
-        } else if (err != ERR_OK) {
-            mqtt_input_broken(conn, reason);
-            break;
         }
-        buf_consume(&conn->in, consume(conn, buf_str(&conn->in)));
-        if (conn->in.len == 0)
-            break;
     }
     return bytes;
 }
