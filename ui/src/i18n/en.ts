@@ -46,6 +46,11 @@ const stepWords: Record<string, string> = {
   homing: "Homing",
   heating: "Heating",
   reset: "Resetting",
+  calibrating: "Finding the ends",
+  moving: "Moving",
+  sealing: "Closing tight",
+  stopping: "Stopping",
+  backing_off: "Backing off",
 };
 
 /** Reasons that are the queue's own; those of a kind come with the kind. */
@@ -71,6 +76,7 @@ const readings: Record<string, string> = {
   capsule_variant: "Capsule",
   magazine_count: "Capsules",
   water_ml: "Water",
+  position: "Position",
 };
 
 const units: Record<string, string> = {
@@ -81,6 +87,7 @@ const units: Record<string, string> = {
   volume_ml: "ml",
   pre_infusion_ms: "ms",
   water_ml: "ml",
+  position: "%",
 };
 
 export const en = {
@@ -290,6 +297,8 @@ export const en = {
       water: ["Water", "Water low"],
       heat: ["Thermal cutout closed", "Thermal cutout open"],
       online: ["Reporting", "Silent"],
+      mqtt: ["Connected over MQTT", "Not connected over MQTT"],
+      calibrated: ["Ends of the travel known", "Ends of the travel not known yet"],
     } as Record<string, [string, string]>,
     lampUnknown: "not reported",
     capsulesLeft: (n: number) => plural(n, "capsule", "capsules"),
@@ -321,6 +330,13 @@ export const en = {
     blockNote: "Its reports are refused from now on.",
     blocked: "Blocked: its reports are refused.",
     waiting: "This machine announced itself and waits for a person to let it in.",
+    toRoom: "Its room",
+    metadata: "Notes about it",
+    metadataNote: "JSON. For people: where it stands, who looks after it. The machine never sees it.",
+    metadataSaved: "Notes saved",
+    nameSaved: (name: string) => `It is called ${name} now`,
+    rename: "Name",
+    inactive: "Not heard of for longer than it should be",
     facts: "Facts",
     fact: {
       machine_id: "Machine id",

@@ -16,7 +16,7 @@ import { formatDuration, formatMoment, useNow } from "../../lib/time";
 import type { Command, JsonObject } from "../../lib/types";
 import { approve, cancel } from "./actions";
 import { measuredVolume, nameOf, numberIn, reasonText, recipeLine, recipeOf } from "./condition";
-import { LiveBrew } from "./live/LiveBrew";
+import { LiveCommand } from "./live/LiveCommand";
 import { SettlePanel } from "./SettlePanel";
 import { Timeline } from "./Timeline";
 
@@ -78,7 +78,7 @@ function CommandBody({ command }: { command: Command }) {
       )}
       {command.state === "pending" && <Deadline command={command} />}
 
-      {started && <LiveBrew command={command} />}
+      {started && <LiveCommand command={command} />}
 
       <div className="grid gap-10 md:grid-cols-2">
         <Section title={t.command.timeline}>

@@ -24,6 +24,13 @@ export function lampsOf(machine: Machine, nowS: number): LampState[] {
   const count = fresh && typeof sensors.magazine_count === "number" ? sensors.magazine_count : null;
   const water = fresh && typeof sensors.water_ml === "number" ? sensors.water_ml : null;
   const lamps: LampState[] = [{ name: "online", on: machine.online }];
+  if (machine.mqtt === true) lamps.push({ name: "mqtt", on: true });
+  if (machine.kind === "window")
+    return [
+      ...lamps,
+      { name: "estop", on: estop === null ? null : !estop },
+      { name: "calibrated", on: flag(sensors["calibrated"]) },
+    ];
   if (machine.kind !== "espresso") return lamps;
   return [
     ...lamps,
@@ -41,7 +48,7 @@ export function lampsOf(machine: Machine, nowS: number): LampState[] {
 }
 
 /** Lamps that only matter while nothing runs: an arm on its way is not a fault. */
-const MOVES = new Set(["home", "head"]);
+const MOVES = new Set(["home", "head", "calibrated"]);
 
 export function Lamps({ machine, brief = false }: { machine: Machine; brief?: boolean }) {
   const now = useNow();

@@ -20,7 +20,7 @@ import { CommandLink, CommandList } from "./CommandRow";
 import { STALE_S, conditionOf, nameOf, reasonText, recipeLine, signalOfCondition } from "./condition";
 import { MachineDrawing } from "./drawing/MachineDrawing";
 import { Lamps } from "./Lamps";
-import { LiveBrew } from "./live/LiveBrew";
+import { LiveCommand } from "./live/LiveCommand";
 import { MachineSettings } from "./MachineSettings";
 import { OrderButton } from "./OrderButton";
 
@@ -106,12 +106,18 @@ function MachineBody({ machine }: { machine: Machine }) {
                 )}
               </span>
               {provenance && <Provenance of={provenance} />}
+              {machine.active === false && <span className="text-waiting">{t.machine.inactive}</span>}
               {machine.demo && <span className="text-note text-espresso-soft">{t.common.demo}</span>}
             </p>
           </div>
           <div className="flex flex-wrap items-start gap-3">
             {rights.staff && machine.admission === "admitted" && !machine.hold.held && (
               <HoldMachine machine={machine} />
+            )}
+            {machine.kind === "window" && (
+              <Link href={`/climate/${encodeURIComponent(machine.machine_id)}`} className="button button--plain">
+                {t.machine.toRoom}
+              </Link>
             )}
             <OrderButton machine={machine} />
           </div>
@@ -143,7 +149,7 @@ function NowOn({ machine, id }: { machine: Machine; id: number }) {
         <CommandLink command={command.data} />
         <span>{recipeLine(command.data)}</span>
       </p>
-      <LiveBrew command={command.data} />
+      <LiveCommand command={command.data} />
     </section>
   );
 }

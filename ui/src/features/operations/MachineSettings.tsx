@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Button } from "../../design/Button";
-import { TextArea } from "../../design/Field";
+import { TextArea, TextField } from "../../design/Field";
 import { Secret } from "../../design/Secret";
 import { ErrorState, ProblemNote, Section } from "../../design/States";
 import { TimeAgo } from "../../design/Time";
@@ -28,6 +28,7 @@ export function MachineSettings({ machine, staff, admin }: { machine: Machine; s
           </Fact>
           <Fact label={t.machine.fact.failures}>{machine.failures_in_row}</Fact>
         </dl>
+        {staff && <Name machine={machine} />}
       </Section>
       {admin && <Tokens machine={machine} />}
       {staff && <Configuration machine={machine} />}
@@ -45,32 +46,100 @@ function Fact({ label, children }: { label: string; children: React.ReactNode })
 }
 
 function Configuration({ machine }: { machine: Machine }) {
-  const current = JSON.stringify(machine.config ?? {}, null, 2);
+  const path = `/api/machines/${encodeURIComponent(machine.machine_id)}`;
+  return (
+    <>
+      <JsonForm
+        title={t.machine.config}
+        note={t.machine.configNote}
+        value={machine.config ?? {}}
+        saved={t.machine.configSaved}
+        send={(config) => call("PUT", `${path}/config`, { body: config })}
+        machineId={machine.machine_id}
+      />
+      <JsonForm
+        title={t.machine.metadata}
+        note={t.machine.metadataNote}
+        value={machine.metadata ?? {}}
+        saved={t.machine.metadataSaved}
+        send={(metadata) => call("PATCH", path, { body: { metadata } })}
+        machineId={machine.machine_id}
+      />
+    </>
+  );
+}
+
+/** What it is called by people. */
+function Name({ machine }: { machine: Machine }) {
   const [text, setText] = useState<string | null>(null);
   const save = useAction(
-    async (config: JsonObject) => {
-      const answer = await call<Machine | { machine: Machine } | undefined>(
-        "PUT",
-        `/api/machines/${encodeURIComponent(machine.machine_id)}/config`,
-        { body: config },
+    async (name: string) => {
+      learnAnswer(
+        machine.machine_id,
+        await call<MachineAnswer>("PATCH", `/api/machines/${encodeURIComponent(machine.machine_id)}`, {
+          body: { name },
+        }),
       );
-      if (answer && "machine_id" in answer) learnMachine(queryClient, answer);
-      else if (answer && "machine" in answer) learnMachine(queryClient, answer.machine);
-      else await queryClient.invalidateQueries({ queryKey: ["machine", machine.machine_id] });
+      return name;
     },
+    (name) => {
+      setText(null);
+      return t.machine.nameSaved(name);
+    },
+    true,
+  );
+  const changed = text !== null && text.trim() !== (machine.name ?? "");
+  return (
+    <div className="flex max-w-md flex-col gap-3">
+      <TextField label={t.machine.rename} value={text ?? machine.name ?? ""} maxLength={128} onText={setText} />
+      {save.error && <ProblemNote error={save.error} />}
+      {changed && (
+        <div>
+          <Button tone="primary" busy={save.isPending} onClick={() => save.mutate(text.trim())}>
+            {t.common.save}
+          </Button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+type MachineAnswer = Machine | { machine: Machine } | undefined;
+
+function learnAnswer(machineId: string, answer: MachineAnswer): void {
+  if (answer && "machine_id" in answer) learnMachine(queryClient, answer);
+  else if (answer && "machine" in answer) learnMachine(queryClient, answer.machine);
+  else void queryClient.invalidateQueries({ queryKey: ["machine", machineId] });
+}
+
+interface JsonFormProps {
+  title: string;
+  note: string;
+  value: JsonObject;
+  saved: string;
+  send: (value: JsonObject) => Promise<MachineAnswer>;
+  machineId: string;
+}
+
+/** A JSON object as text, checked while it is typed. */
+function JsonForm({ title, note, value, saved, send, machineId }: JsonFormProps) {
+  const current = JSON.stringify(value, null, 2);
+  const [text, setText] = useState<string | null>(null);
+  const save = useAction(
+    async (next: JsonObject) => learnAnswer(machineId, await send(next)),
     () => {
       setText(null);
-      return t.machine.configSaved;
+      return saved;
     },
     true,
   );
   const parsed = text === null ? null : parseConfig(text);
   return (
-    <Section title={t.machine.config}>
+    <Section title={title}>
       <TextArea
-        label={t.machine.config}
+        label={title}
         hideLabel
-        hint={t.machine.configNote}
+        hint={note}
         rows={Math.min(16, Math.max(4, current.split("\n").length))}
         spellCheck={false}
         value={text ?? current}
@@ -83,7 +152,7 @@ function Configuration({ machine }: { machine: Machine }) {
           <Button
             tone="primary"
             busy={save.isPending}
-            why={typeof parsed === "string" ? t.why.fields(t.machine.config.toLowerCase()) : undefined}
+            why={typeof parsed === "string" ? t.why.fields(title.toLowerCase()) : undefined}
             onClick={() => {
               if (parsed && typeof parsed !== "string") save.mutate(parsed);
             }}

@@ -4,6 +4,7 @@ import type { Machine } from "../../../lib/types";
 import { signalInk, type Signal } from "../../../design/State";
 import { signalOfCondition, type Condition } from "../condition";
 import { EspressoMachine } from "./EspressoMachine";
+import { WindowMachine } from "./WindowMachine";
 
 interface Props {
   machine: Machine;
@@ -56,7 +57,13 @@ export function MachineDrawing(props: Props) {
   const signal = signalOfCondition[condition];
   const working = condition === "working";
   const step = machine.step ? t.step(machine.step) : t.machine.condition[condition];
-  const cup = volumeMl === null ? "" : volumeMl > 0 ? t.live.inCup(formatNumber(volumeMl, 1)) : t.live.cupEmpty;
+  const at = numberOf(machine.sensors?.["position"]);
+  const cup =
+    machine.kind === "window"
+      ? at === null
+        ? t.climate.positionUnknown
+        : t.climate.openPercent(formatNumber(at))
+      : cupText(volumeMl);
   return (
     <svg
       viewBox="0 0 280 252"
@@ -97,12 +104,29 @@ export function MachineDrawing(props: Props) {
               flowing,
             }}
           />
+        ) : machine.kind === "window" ? (
+          <WindowMachine
+            pose={{
+              step: machine.step,
+              position: numberOf(machine.sensors?.["position"]),
+              target: numberOf(machine.running?.payload?.["position"]),
+            }}
+          />
         ) : (
           <Plinth />
         )}
       </g>
     </svg>
   );
+}
+
+function cupText(volumeMl: number | null): string {
+  if (volumeMl === null) return "";
+  return volumeMl > 0 ? t.live.inCup(formatNumber(volumeMl, 1)) : t.live.cupEmpty;
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === "number" ? value : null;
 }
 
 /** A kind that nobody has drawn yet: a box under a cloth. */

@@ -9,7 +9,8 @@ import { formatNumber } from "../../../lib/number";
 import { useColourScheme } from "../../../lib/theme";
 
 /** Column, decimals, and the scale it is drawn on unless the numbers need more. */
-const ROWS = [
+const KNOWN_ROWS = [
+  { name: "position", digits: 1, low: 0, high: 100 },
   { name: "temperature_c", digits: 1, low: 20, high: 100 },
   { name: "pressure_bar", digits: 1, low: 0, high: 12 },
   { name: "flow_ml_s", digits: 2, low: 0, high: 3 },
@@ -17,7 +18,7 @@ const ROWS = [
   { name: "current_a", digits: 2, low: 0, high: 1 },
 ] as const;
 
-type Row = (typeof ROWS)[number];
+type Row = (typeof KNOWN_ROWS)[number];
 
 interface Props {
   curve: CurveData;
@@ -34,13 +35,14 @@ export default function Curves({ curve, targets, provenance }: Props) {
   const panel = useRef<HTMLDivElement>(null);
   const byKey = useRef(false);
   const syncKey = useId();
+  const rows = useMemo(() => KNOWN_ROWS.filter((row) => curve.columns.includes(row.name)), [curve.columns]);
   const columns = useMemo(
     () =>
       chartColumns(
         curve,
-        ROWS.map((row) => row.name),
+        rows.map((row) => row.name),
       ),
-    [curve],
+    [curve, rows],
   );
   const times = columns[0] ?? [];
   const shown = at !== null && at < times.length ? at : times.length - 1;
@@ -90,10 +92,12 @@ export default function Curves({ curve, targets, provenance }: Props) {
   const spoken =
     at === null
       ? ""
-      : `${t.live.at(formatNumber(times[shown] ?? 0, 1))}: ${ROWS.map((row, i) => {
-          const v = value(i);
-          return `${t.reading(row.name)} ${v === null ? t.live.noValue : `${formatNumber(v, row.digits)} ${t.unit(row.name)}`}`;
-        }).join(t.common.and)}`;
+      : `${t.live.at(formatNumber(times[shown] ?? 0, 1))}: ${rows
+          .map((row, i) => {
+            const v = value(i);
+            return `${t.reading(row.name)} ${v === null ? t.live.noValue : `${formatNumber(v, row.digits)} ${t.unit(row.name)}`}`;
+          })
+          .join(t.common.and)}`;
 
   return (
     <section aria-label={t.live.curves} className="flex flex-col gap-3" onKeyDown={onKey}>
@@ -111,7 +115,7 @@ export default function Curves({ curve, targets, provenance }: Props) {
         </Button>
       </div>
       {asTable ? (
-        <NumberTable columns={columns} panel={panel} />
+        <NumberTable rows={rows} columns={columns} panel={panel} />
       ) : (
         <div
           ref={panel}
@@ -121,7 +125,7 @@ export default function Curves({ curve, targets, provenance }: Props) {
           className="flex flex-col gap-1"
           onBlur={() => point(null)}
         >
-          {ROWS.map((row, index) => (
+          {rows.map((row, index) => (
             <div key={row.name} className="grid grid-cols-1 items-start md:grid-cols-[9.5rem_minmax(0,1fr)]">
               <p className="flex items-baseline gap-x-2 md:flex-col md:pt-1">
                 <span className="text-note text-espresso-soft">{t.reading(row.name)}</span>
@@ -140,7 +144,7 @@ export default function Curves({ curve, targets, provenance }: Props) {
                 target={targets[row.name]}
                 steps={curve.steps}
                 syncKey={syncKey}
-                last={index === ROWS.length - 1}
+                last={index === rows.length - 1}
                 first={index === 0}
                 zoomed={zoomed}
                 onPlot={(plot) => {
@@ -363,7 +367,13 @@ function drawBehind(u: uPlot, shape: PlotShape, colour: Colours, font: string): 
   ctx.restore();
 }
 
-function NumberTable({ columns, panel }: { columns: (number | null)[][]; panel: React.Ref<HTMLDivElement> }) {
+interface NumberTableProps {
+  rows: readonly Row[];
+  columns: (number | null)[][];
+  panel: React.Ref<HTMLDivElement>;
+}
+
+function NumberTable({ rows, columns, panel }: NumberTableProps) {
   const times = columns[0] ?? [];
   return (
     <div ref={panel} className="max-h-128 overflow-auto" role="region" tabIndex={0} aria-label={t.live.table}>
@@ -373,7 +383,7 @@ function NumberTable({ columns, panel }: { columns: (number | null)[][]; panel: 
             <th scope="col" className="text-right">
               {t.live.t}
             </th>
-            {ROWS.map((row) => (
+            {rows.map((row) => (
               <th key={row.name} scope="col" className="text-right">
                 {t.reading(row.name)} ({t.unit(row.name)})
               </th>
@@ -386,7 +396,7 @@ function NumberTable({ columns, panel }: { columns: (number | null)[][]; panel: 
               <th scope="row" className="text-right font-normal">
                 {formatOr(time, 1)}
               </th>
-              {ROWS.map((row, column) => (
+              {rows.map((row, column) => (
                 <td key={row.name} className="text-right">
                   {formatOr(columns[column + 1]?.[index] ?? null, row.digits)}
                 </td>
