@@ -70,6 +70,9 @@ export function MachineCard({ machine }: { machine: Machine }) {
               <span>{t.machine.capsulesLeft(machine.sensors.magazine_count)}</span>
             )
           )}
+          {machine.kind === "window" && typeof machine.sensors?.["position"] === "number" && (
+            <span>{t.climate.openPercent(formatNumber(machine.sensors["position"]))}</span>
+          )}
           {machine.pending_count > 0 && <span>{t.machine.pending(machine.pending_count)}</span>}
         </p>
         <Lamps machine={machine} brief />

@@ -105,6 +105,7 @@ function Name({ machine }: { machine: Machine }) {
 }
 
 type MachineAnswer = Machine | { machine: Machine } | undefined;
+type Answering = ReturnType<typeof call<MachineAnswer>>;
 
 function learnAnswer(machineId: string, answer: MachineAnswer): void {
   if (answer && "machine_id" in answer) learnMachine(queryClient, answer);
@@ -117,7 +118,7 @@ interface JsonFormProps {
   note: string;
   value: JsonObject;
   saved: string;
-  send: (value: JsonObject) => Promise<MachineAnswer>;
+  send: (value: JsonObject) => Answering;
   machineId: string;
 }
 
