@@ -140,8 +140,7 @@ def states(title, why, targets, **more):
 def table(title, why, targets, **more):
     more.setdefault('width', 24)
     return panel('table', title, why, targets, custom={'align': 'auto', 'cellOptions': {'type': 'auto'}},
-                 options={'showHeader': True, 'cellHeight': 'sm',
-                          'footer': {'show': False, 'reducer': ['sum'], 'fields': ''}}, **more)
+                 options={'showHeader': True, 'cellHeight': 'sm'}, **more)
 
 
 # ---- a whole dashboard ----
@@ -173,9 +172,9 @@ def dashboard(uid, title, description, groups, variables=(), refresh='30s', time
 
 def choice(name, label, sql, many=False):
     """A selector filled by a ClickHouse query."""
-    made = {'type': 'query', 'name': name, 'label': label, 'datasource': CLICKHOUSE, 'query': sql, 'definition': sql,
+    made = {'type': 'query', 'name': name, 'label': label, 'datasource': CLICKHOUSE, 'query': sql,
             'refresh': 2, 'sort': 1, 'hide': 0, 'multi': many, 'includeAll': many, 'regex': '', 'skipUrlSync': False,
-            'options': [], 'current': {}}
+            'options': []}
     if many:
         made['current'] = {'selected': True, 'text': ['All'], 'value': ['$__all']}
     return made
