@@ -181,6 +181,13 @@ static inline int64_t mqtt_now_ms(const struct mqtt_conn *conn)
     return loop_now_ms(conn->server->loop);
 }
 
+/* How long an end in order may take. */
+static inline uint32_t mqtt_linger_ms(const struct mqtt_server *server)
+{
+    uint32_t write_ms = server->options.write_timeout_ms;
+    return write_ms < MQTT_LINGER_MS ? write_ms : MQTT_LINGER_MS;
+}
+
 /* mqtt_listen.c */
 void mqtt_listeners_close(struct mqtt_server *server);
 

@@ -98,7 +98,7 @@ void mqtt_server_stop(struct mqtt_server *server, void (*done)(void *cookie), vo
     mqtt_listeners_close(server);
     for (struct mqtt_link *at = server->conns.next; at != &server->conns; at = at->next)
         mqtt_conn_close(MQTT_CONTAINER(at, struct mqtt_conn, all), MQTT_SERVER_SHUTTING_DOWN);
-    loop_timer_set(server->stop_timer, loop_now_ms(server->loop) + MQTT_LINGER_MS);
+    loop_timer_set(server->stop_timer, loop_now_ms(server->loop) + mqtt_linger_ms(server));
     mqtt_ready_start(server);
 }
 

@@ -42,7 +42,7 @@ static int64_t deadline(const struct mqtt_conn *conn)
             due_ms = least(due_ms, after(conn->last_ms, conn->keep_alive_ms));
         return due_ms;
     case MQTT_CLOSING:
-        return after(conn->last_ms, MQTT_LINGER_MS);
+        return after(conn->last_ms, mqtt_linger_ms(conn->server));
     case MQTT_CLOSED:
         break;
     }

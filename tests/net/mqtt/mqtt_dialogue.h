@@ -255,7 +255,7 @@ static inline void caller_say(struct house *house, struct caller *caller, const 
 
 static inline void caller_read(struct caller *caller)
 {
-    for (;;) {
+    while (caller->len < sizeof(caller->got)) {
         ssize_t len = recv(caller->fd, caller->got + caller->len, sizeof(caller->got) - caller->len,
                            MSG_DONTWAIT);
         if (len > 0) {
