@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 LISTEN ?= 127.0.0.1:8000
+MQTT ?= 127.0.0.1:1883
 DATA ?= data
 
 .PHONY: run build ui test test-slow bench fuzz clean tidy
 
 run: build
-	build/release/automat serve --listen $(LISTEN) --mqtt off --data $(DATA) --demo
+	build/release/automat serve --listen $(LISTEN) --mqtt $(MQTT) --data $(DATA) --demo
 
 build: deps-build
 	cmake --preset release >/dev/null

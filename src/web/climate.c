@@ -66,21 +66,56 @@ static void show_answer(struct json_out *out, const struct climate_window *windo
     out_close(out, '}');
 }
 
-/* Where it stands: as the machine last said itself, or as its last command left it. */
+struct standing {
+    double value; /* NAN: nobody knows */
+    int64_t at_ms;
+    const char *provenance;
+};
+
+/* What the machine itself says in its state. */
+static bool standing_said(const struct web *web, struct str machine_id, struct standing *standing)
+{
+    const struct fleet_machine *machine = fleet_find(web->fleet, machine_id);
+    json_t *sensors =
+        machine != NULL && machine->sensors != NULL ? json_loads(machine->sensors, 0, NULL) : NULL;
+    const json_t *position = json_object_get(sensors, "position");
+    const char *word = json_string_value(json_object_get(sensors, "provenance"));
+    bool said = json_is_number(position);
+    if (said) {
+        standing->value = json_number_value(position);
+        standing->at_ms = machine->sensors_at_ms;
+        standing->provenance = "measured";
+        for (int i = TELEMETRY_MEASURED; i <= TELEMETRY_ESTIMATED; i++) {
+            const char *name = telemetry_provenance_name((enum telemetry_provenance)i);
+            if (word != NULL && strcmp(word, name) == 0)
+                standing->provenance = name;
+        }
+    }
+    json_decref(sensors);
+    return said;
+}
+
+/* Where it stands: as the machine said itself last, in its state or as a reading; otherwise as its
+ * last command left it, which is a guess. */
 static void show_position(struct json_out *out, const struct web *web,
                           const struct climate_window *window)
 {
     struct telemetry_latest latest;
     struct str machine_id = str_from(window->machine_id);
-    bool said = telemetry_latest_get(web->telemetry, machine_id, STR("position"), &latest);
-    if (!said && !isfinite(window->position_pct)) {
+    struct standing standing = {window->position_pct, 0, "estimated"};
+    bool said = standing_said(web, machine_id, &standing);
+    if (telemetry_latest_get(web->telemetry, machine_id, STR("position"), &latest) &&
+        (!said || latest.at_ms > standing.at_ms))
+        standing = (struct standing){latest.value, latest.at_ms,
+                                     telemetry_provenance_name(latest.provenance)};
+    if (!isfinite(standing.value)) {
         out_null(out, "position");
         return;
     }
     out_open(out, "position", '{');
-    number_or_null(out, "value", said ? latest.value : window->position_pct);
-    out_time(out, "at", said ? latest.at_ms : 0);
-    out_word(out, "provenance", said ? telemetry_provenance_name(latest.provenance) : "estimated");
+    out_f64(out, "value", standing.value);
+    out_time(out, "at", standing.at_ms);
+    out_word(out, "provenance", standing.provenance);
     out_close(out, '}');
 }
 

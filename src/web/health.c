@@ -115,28 +115,36 @@ static const struct {
     {"clickhouse", check_clickhouse}, {"outbox", check_outbox}, {"climate_model", check_climate},
 };
 
+static void unready(struct web *web, struct http_request *req, const struct web_front *front,
+                    const char *name, const struct check *check)
+{
+    char detail[240];
+    (void)snprintf(detail, sizeof(detail), "%s: %s", name, check->why);
+    web_problem_now(
+        web, req, front,
+        &(struct web_problem){.status = 503,
+                              .code = strcmp(name, "store") == 0 ? "store_failed" : "not_ready",
+                              .detail = detail});
+}
+
 void web_readyz(struct web *web, struct http_request *req, struct web_front *front)
 {
     static const char *const names[] = {"ok", "degraded", "failed"};
-    static const char *const whole[] = {"ready", "degraded", "failed"};
-    if (web->stopping) {
-        web_problem_now(web, req, front,
-                        &(struct web_problem){.status = 503,
-                                              .code = "stopping",
-                                              .detail = "The server is shutting down."});
-        return;
-    }
-    struct buf body, items;
-    buf_init(&body, 8 * KIB);
+    struct buf items, body;
     buf_init(&items, 8 * KIB);
+    buf_init(&body, 8 * KIB);
     struct json_out out = {&items, ERR_OK}, head = {&body, ERR_OK};
+    struct check check;
     enum health worst = HEALTH_OK;
+    size_t at = 0;
     out_open(&out, NULL, '[');
-    for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
-        struct check check = {HEALTH_OK, ""};
-        checks[i].look(web, &check);
+    for (; at < ARRAY_COUNT(checks); at++) {
+        check = (struct check){HEALTH_OK, ""};
+        checks[at].look(web, &check);
+        if (check.health == HEALTH_FAILED)
+            break;
         out_open(&out, NULL, '{');
-        out_word(&out, "name", checks[i].name);
+        out_word(&out, "name", checks[at].name);
         out_word(&out, "status", names[check.health]);
         if (check.why[0] != 0)
             out_word(&out, "why", check.why);
@@ -147,10 +155,18 @@ void web_readyz(struct web *web, struct http_request *req, struct web_front *fro
     }
     out_close(&out, ']');
     out_open(&head, NULL, '{');
-    out_word(&head, "status", whole[worst]);
+    out_word(&head, "status", worst == HEALTH_OK ? "ready" : "degraded");
     out_raw(&head, "checks", buf_str(&items), "[]");
     out_close(&head, '}');
-    answer_now(web, req, front, worst == HEALTH_FAILED ? 503 : 200, buf_str(&body));
+    if (web->stopping)
+        web_problem_now(web, req, front,
+                        &(struct web_problem){.status = 503,
+                                              .code = "stopping",
+                                              .detail = "The server is shutting down."});
+    else if (at < ARRAY_COUNT(checks))
+        unready(web, req, front, checks[at].name, &check);
+    else
+        answer_now(web, req, front, 200, buf_str(&body));
     buf_finish(&items);
     buf_finish(&body);
 }

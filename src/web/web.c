@@ -55,8 +55,11 @@ static void fleet_changed(void *cookie, const struct fleet_machine *machine,
         web_hub_machine(web->hub, str_from(machine->machine_id));
     if (change == FLEET_CHANGED_RECORD)
         web_hub_records(web->hub);
-    if (change == FLEET_CHANGED_PROGRESS)
+    if (change == FLEET_CHANGED_PROGRESS) {
+        if (strcmp(machine->kind, "window") == 0)
+            web_air_climate(web->air, str_from(machine->machine_id)); /* where it stands */
         return;
+    }
     web_registry_changed(web->registry, machine);
     window_follow(web, machine, change);
     if (change != FLEET_CHANGED_RECORD)

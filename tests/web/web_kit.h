@@ -19,8 +19,14 @@ struct server {
     struct queue *queue;
     struct fleet *fleet;
     struct access *access;
+    struct broker *broker;
+    struct telemetry *telemetry;
+    struct climate *climate;
+    struct web_door door;
     struct web *web;
-    bool stopped;
+    uint16_t mqtt_port;
+    char climate_folder[512];
+    bool stopped, broker_stopped;
 };
 
 static inline int64_t kit_mono(void *clock)
@@ -42,6 +48,8 @@ static inline void kit_random(void *random, struct id128 *ret_id)
 static inline void kit_changed(void *listener, const struct queue_change *change)
 {
     struct server *server = listener;
+    if (server->climate != NULL)
+        climate_command_changed(server->climate, change);
     if (server->web != NULL)
         web_command_changed(server->web, change);
 }
@@ -51,6 +59,35 @@ static inline void kit_machine_changed(void *listener, struct str machine_id)
     struct server *server = listener;
     if (server->web != NULL)
         web_machine_changed(server->web, machine_id);
+}
+
+static inline void server_air(struct server *server)
+{
+    struct broker_options broker = {.loop = server->loop,
+                                    .store = server->store,
+                                    .wall_ms = kit_wall,
+                                    .clock = server->loop,
+                                    .gate = web_mqtt_gate(&server->door),
+                                    .handlers = web_mqtt_handlers,
+                                    .handler_cookie = &server->door};
+    CHECK_OK(broker_create(&broker, &server->broker));
+    struct telemetry_options telemetry = {
+        .loop = server->loop, .store = server->store, .wall_ms = kit_wall, .clock = server->loop};
+    CHECK_OK(telemetry_create(&telemetry, &server->telemetry));
+    (void)snprintf(server->climate_folder, sizeof(server->climate_folder), "%s/climate",
+                   kit_tempdir());
+    CHECK_OK(dir_make(server->climate_folder, 0700));
+    char why[300];
+    struct climate_options climate = {.loop = server->loop,
+                                      .store = server->store,
+                                      .queue = server->queue,
+                                      .telemetry = server->telemetry,
+                                      .bus = broker_bus(server->broker),
+                                      .wall_ms = kit_wall,
+                                      .clock = server->loop,
+                                      .random_id = kit_random,
+                                      .model_folder = server->climate_folder};
+    CHECK_OK(climate_create(&climate, why, sizeof(why), &server->climate));
 }
 
 /* `options` holds what is not the preset; rooms and address are filled in here. */
@@ -76,6 +113,11 @@ static inline void server_start(struct server *server, struct web_options option
     CHECK_OK(access_create(server->loop, server->store,
                            &(struct access_options){.preset_admin_token = STR(ADMIN)},
                            loop_wall_ms(server->loop), &server->access));
+    server_air(server);
+    options.broker = server->broker;
+    options.telemetry = server->telemetry;
+    options.climate = server->climate;
+    options.door = &server->door;
     options.loop = server->loop;
     options.store = server->store;
     options.access = server->access;
@@ -83,6 +125,8 @@ static inline void server_start(struct server *server, struct web_options option
     options.queue = server->queue;
     options.listen = "127.0.0.1:0";
     CHECK_OK(web_create(&options, &server->web));
+    CHECK_OK(mqtt_server_listen(broker_server(server->broker), "127.0.0.1:0", NULL, NULL,
+                                &server->mqtt_port));
 }
 
 static inline void kit_stopped(void *cookie)
@@ -90,14 +134,24 @@ static inline void kit_stopped(void *cookie)
     ((struct server *)cookie)->stopped = true;
 }
 
+static inline void kit_broker_stopped(void *cookie)
+{
+    ((struct server *)cookie)->broker_stopped = true;
+}
+
 static inline void server_stop(struct server *server)
 {
+    broker_stop(server->broker, kit_broker_stopped, server);
     if (!server->web->stopping)
         web_stop(server->web, kit_stopped, server);
-    while (!server->stopped)
+    while (!server->stopped || !server->broker_stopped)
         (void)loop_turn_wait(server->loop);
+    telemetry_flush(server->telemetry);
     store_close(server->store);
     web_destroy(server->web);
+    climate_destroy(server->climate);
+    telemetry_destroy(server->telemetry);
+    broker_destroy(server->broker);
     access_destroy(server->access);
     fleet_destroy(server->fleet);
     queue_destroy(server->queue);
