@@ -187,6 +187,35 @@ TEST(samples_are_ten_a_second)
     CHECK(sim.samples >= result.total_ms / 100 && sim.samples <= result.total_ms / 100 + 2);
 }
 
+/* The program is held up now and then, and the driver's watchdog stops the sash meanwhile: no false
+ * alarm comes of it, and the sash arrives. */
+TEST(a_program_that_is_held_up_starts_again_from_rest)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct sim sim;
+        struct window_outputs off = {0};
+        NOTE("seed %u", (unsigned)seed);
+        sim_init(&sim, seed, 10);
+        sim_start(&sim, (int32_t)(seed * 5000));
+        for (uint32_t t = 0; t < 60000 && sim.results == 0; t += 10) {
+            if (rng_chance(&sim.rng, 0.01)) {
+                uint32_t gap_ms = 100 + rng_below(&sim.rng, 400);
+                window_physics_step(&sim.physics, &sim.board.outputs, WINDOW_WATCHDOG_MS, &sim.rng);
+                window_physics_step(&sim.physics, &off, gap_ms, &sim.rng);
+                sim.in = window_physics_read(&sim.physics);
+                sim.board = window_step(sim.board, sim.in, 100);
+                sim.result = sim.board.result_ready ? sim.board.result : sim.result;
+                sim.results += sim.board.result_ready;
+            } else {
+                sim_step(&sim);
+            }
+        }
+        CHECK_EQ(sim.results, 1);
+        sim_expect(sim.result, WINDOW_OUTCOME_COMPLETE, WINDOW_OK);
+        CHECK(sim.physics.end_n_max < 1.0);
+    }
+}
+
 /* ---- what may be ordered ---- */
 
 TEST(orders_outside_the_limits_are_refused)

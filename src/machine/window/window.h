@@ -201,7 +201,7 @@ struct window {
     int32_t reference_um_s;
 
     /* watch */
-    uint32_t pinch_ms, still_ms, behind_ms;
+    uint32_t pinch_ms, blank_ms, still_ms, behind_ms;
     int32_t current_last_ma;
     uint32_t current_same_ms;
     bool closed_was, open_was;
@@ -216,6 +216,11 @@ void window_init(struct window *window, const struct window_calibration *calibra
  * asks again before it moves. */
 bool window_preflight(const struct window *window, const struct window_input *in,
                       const struct window_order *order, struct window_refusal *ret_refusal);
+
+/* The motor's driver has to stop the sash by itself when it hears nothing for so long: a program
+ * that is held up must not leave it driving.  After a longer step the window starts anew from rest.
+ */
+#define WINDOW_WATCHDOG_MS 60
 
 /* One control step, `dt_ms` after the one before (1..100 in practice).  Pure. */
 struct window window_step(struct window now, struct window_input in, uint32_t dt_ms);

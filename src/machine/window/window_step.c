@@ -8,6 +8,7 @@
  * In IDLE, COMPLETE and ERROR every output is zero. */
 #include "machine/window/window_int.h"
 
+#define TURN_MS      300
 #define ERROR_MS_MIN 1000 /* long enough for a person and a progress report to see it */
 
 uint32_t window_state_ms_max(const struct window_calibration *calibration, enum window_state state)
@@ -124,6 +125,7 @@ void window_abort(struct window *w, enum window_code code)
     bool opening = w->outputs.speed_um_s > 0;
     w->ending = code;
     window_enter(w, WINDOW_BACKING_OFF);
+    w->blank_ms = TURN_MS;
     window_profile_begin(w);
     int64_t target_um = w->position_um + (opening ? -back_um : back_um);
     if (w->calibrated && target_um < 0)
@@ -271,6 +273,18 @@ static bool motion_wrong(struct window *w, const struct window_input *in, uint32
     return code != WINDOW_OK && !state_moves(w->state);
 }
 
+/* The program was held up, and the driver's watchdog has stopped the sash meanwhile. */
+static void held_up(struct window *w)
+{
+    if (!state_moves(w->state))
+        return;
+    int64_t target_nm = w->target_nm;
+    window_watch_begin(w);
+    w->blank_ms = TURN_MS / 2;
+    window_profile_begin(w);
+    w->target_nm = w->state == WINDOW_STOPPING ? w->reference_nm : target_nm;
+}
+
 /* ---- the step ---- */
 
 static void state_run(struct window *w, const struct window_input *in, uint32_t dt_ms)
@@ -344,6 +358,8 @@ struct window window_step(struct window now, struct window_input in, uint32_t dt
     count_time(w, dt_ms);
     window_watch_read(w, &in, dt_ms);
     sample_take(w, &in);
+    if (dt_ms > WINDOW_WATCHDOG_MS)
+        held_up(w);
     if (!interlocks_trip(w, &in) && !state_timed_out(w)) {
         request_hear(w, &in);
         if (!motion_wrong(w, &in, dt_ms) && !w->result_ready)

@@ -9,11 +9,10 @@
 #define STILL_SPEED    4000  /* ... this, is standing still */
 #define CURRENT_MA_MAX 20000
 #define DRIVEN_UM_S    1000
-#define TURN_MS        300
 
 void window_watch_begin(struct window *w)
 {
-    w->pinch_ms = w->still_ms = w->behind_ms = 0;
+    w->pinch_ms = w->blank_ms = w->still_ms = w->behind_ms = 0;
     w->current_same_ms = 0;
 }
 
@@ -95,11 +94,12 @@ enum window_code window_watch_motion(struct window *w, const struct window_input
         window_current_stuck(w))
         return WINDOW_SENSOR_FAULT; /* blind means still: the pinch stop needs this sensor */
     /* Braking draws current, too: only a sash that is driven can pinch, and one that turns round
-     * after a pinch first has to brake. */
+     * after a pinch, or was held up, first has to brake. */
     bool driven = speed > DRIVEN_UM_S || speed < -DRIVEN_UM_S;
-    bool turning = w->state == WINDOW_BACKING_OFF && w->state_ms < TURN_MS;
+    bool blank = w->blank_ms > 0;
+    w->blank_ms = w->blank_ms > dt_ms ? w->blank_ms - dt_ms : 0;
     w->pinch_ms =
-        driven && !turning && in->current_ma >= w->calibration.pinch_ma ? w->pinch_ms + dt_ms : 0;
+        driven && !blank && in->current_ma >= w->calibration.pinch_ma ? w->pinch_ms + dt_ms : 0;
     if (w->pinch_ms >= PINCH_MS)
         return WINDOW_PINCHED;
     enum window_code code = switches(w, in, speed);
