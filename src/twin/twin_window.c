@@ -16,6 +16,7 @@ struct metal {
     struct device_window window;
     struct window_physics physics;
     struct window_outputs outputs; /* as driven now */
+    uint32_t silent_ms;            /* since the board said so */
     struct window_room room;
     uint32_t room_behind_ms;
     double open_ms; /* opening times ms of what the room is behind */
@@ -40,6 +41,7 @@ static void drive_wires(void *context, const struct window_outputs *outputs)
     if (!window_outputs_off(outputs))
         twin_record_motion(metal->twin);
     metal->outputs = *outputs;
+    metal->silent_ms = 0;
 }
 
 static void init(void *context, struct twin *twin, uint64_t seed)
@@ -78,6 +80,10 @@ static void off(void *context)
 static void step(void *context, uint32_t dt_ms, struct rng *rng)
 {
     struct metal *metal = context;
+    /* A motor driver has a watchdog: when the program is held up, the sash does not go on. */
+    metal->silent_ms += dt_ms;
+    if (metal->silent_ms > WINDOW_WATCHDOG_MS)
+        metal->outputs = (struct window_outputs){0};
     window_physics_step(&metal->physics, &metal->outputs, dt_ms, rng);
     metal->open_ms += window_physics_opening(&metal->physics) * dt_ms;
     metal->room_behind_ms += dt_ms;
