@@ -135,7 +135,7 @@ static void tell_watchers(struct telemetry *telemetry, const struct telemetry_ro
         };
         memcpy(readings[i].type, row->series->type, sizeof(readings[i].type));
     }
-    struct str machine_id = str_from(rows[message->first_row].series->machine->machine_id);
+    struct str machine_id = telemetry_machine_id(rows[message->first_row].series->machine);
     const char *request_id = message->request_id[0] != '\0' ? message->request_id : NULL;
     for (uint32_t i = 0; i < telemetry->watcher_count; i++)
         telemetry->watcher[i].stored(telemetry->watcher[i].cookie, machine_id, readings,

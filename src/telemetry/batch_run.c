@@ -73,8 +73,8 @@ static enum err add_series(struct walk *walk, const struct telemetry_row *row)
 {
     struct store_stmt *stmt = telemetry_sql(walk->db, SQL_SERIES_ADD);
     store_bind_i64(stmt, 1, row->series->series_id);
-    store_bind_text(stmt, 2, str_from(row->series->machine->machine_id));
-    store_bind_text(stmt, 3, str_from(row->series->type));
+    store_bind_text(stmt, 2, telemetry_machine_id(row->series->machine));
+    store_bind_text(stmt, 3, telemetry_series_type(row->series));
     store_bind_i64(stmt, 4, walk->batch->submitted_ms);
     return store_exec(walk->db, stmt, NULL);
 }
@@ -195,8 +195,8 @@ static enum err outbox_row(struct telemetry_batch *batch, const struct telemetry
                                  .received_at_ms = batch->messages[row->message].received_at_ms,
                                  .provenance = (enum telemetry_provenance)row->provenance,
                                  .value = row->value,
-                                 .machine_id = str_from(row->series->machine->machine_id),
-                                 .type = str_from(row->series->type),
+                                 .machine_id = telemetry_machine_id(row->series->machine),
+                                 .type = telemetry_series_type(row->series),
                              }});
 }
 

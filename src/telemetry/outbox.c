@@ -59,14 +59,18 @@ static enum err insert(struct store_db *db, enum telemetry_sink_table table, int
     return store_exec(db, stmt, NULL);
 }
 
-/* The oldest that is not on its way.  ERR_NOT_FOUND: all are. */
-static enum err drop_oldest(struct store_db *db, int64_t *ret_rows, int64_t *ret_bytes)
+/* The oldest above *after_id that is not on its way; it becomes *after_id.  ERR_NOT_FOUND: all are.
+ */
+static enum err drop_oldest(struct store_db *db, int64_t *after_id, int64_t *ret_rows,
+                            int64_t *ret_bytes)
 {
     struct store_stmt *stmt = telemetry_sql(db, SQL_OUTBOX_OLDEST_FREE);
+    store_bind_i64(stmt, 1, *after_id);
     enum err err = store_row(stmt);
     if (err != ERR_OK)
         return err;
     int64_t outbox_id = store_col_i64(stmt, 0);
+    *after_id = outbox_id;
     *ret_rows = store_col_i64(stmt, 1);
     *ret_bytes = store_col_i64(stmt, 2);
     stmt = telemetry_sql(db, SQL_OUTBOX_DELETE);
@@ -106,12 +110,13 @@ static enum err give_way(struct store_db *db, const struct state *state, int64_t
 {
     int64_t dropped_rows = 0;
     int64_t dropped_bytes = 0;
+    int64_t after_id = 0;
     enum err err = ERR_OK;
     for (int i = 0;
          i < GIVE_WAY_MAX && state->bytes + added_bytes - dropped_bytes > state->bytes_max; i++) {
         int64_t rows = 0;
         int64_t bytes = 0;
-        err = drop_oldest(db, &rows, &bytes);
+        err = drop_oldest(db, &after_id, &rows, &bytes);
         if (err != ERR_OK)
             break;
         dropped_rows += rows;

@@ -73,7 +73,7 @@ static void policy_done(struct store_job *job, enum err err)
     void *cookie = op->cookie;
     if (err == ERR_OK) {
         op->op.telemetry->policy = op->policy;
-        op->op.telemetry->retention.pass_due_ms = 0; /* what is too old now goes soon */
+        op->op.telemetry->retention.again = true; /* what is too old now goes soon */
     }
     telemetry_op_free(&op->op);
     if (done != NULL)

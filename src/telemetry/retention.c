@@ -157,7 +157,11 @@ void telemetry_retention_tick(struct telemetry *telemetry, int64_t mono_ms)
 {
     struct telemetry_retention *retention = &telemetry->retention;
     follow_clock(telemetry, mono_ms);
-    if (retention->running || mono_ms < retention->pass_due_ms)
+    if (retention->running)
+        return;
+    if (retention->again && retention->series_next == 0)
+        retention->again = false; /* the pass that begins here knows it */
+    else if (!retention->again && mono_ms < retention->pass_due_ms)
         return;
     retention->jobs_left = TICK_JOBS;
     submit(telemetry);

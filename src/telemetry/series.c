@@ -19,7 +19,7 @@ static uint32_t machine_position(const struct telemetry_registry *registry, stru
     uint32_t to = registry->machine_count;
     while (from < to) {
         uint32_t middle = from + (to - from) / 2;
-        if (compare(str_from(registry->machine[middle]->machine_id), machine_id) < 0)
+        if (compare(telemetry_machine_id(registry->machine[middle]), machine_id) < 0)
             from = middle + 1;
         else
             to = middle;
@@ -33,7 +33,7 @@ static uint32_t series_position(const struct telemetry_machine *machine, struct 
     uint32_t to = machine->count;
     while (from < to) {
         uint32_t middle = from + (to - from) / 2;
-        if (compare(str_from(machine->series[middle]->type), type) < 0)
+        if (compare(telemetry_series_type(machine->series[middle]), type) < 0)
             from = middle + 1;
         else
             to = middle;
@@ -46,7 +46,7 @@ static struct telemetry_machine *machine_find(const struct telemetry_registry *r
 {
     uint32_t at = machine_position(registry, machine_id);
     if (at == registry->machine_count ||
-        !str_equal(str_from(registry->machine[at]->machine_id), machine_id))
+        !str_equal(telemetry_machine_id(registry->machine[at]), machine_id))
         return NULL;
     return registry->machine[at];
 }
@@ -54,7 +54,7 @@ static struct telemetry_machine *machine_find(const struct telemetry_registry *r
 static struct telemetry_series *series_of(const struct telemetry_machine *machine, struct str type)
 {
     uint32_t at = series_position(machine, type);
-    if (at == machine->count || !str_equal(str_from(machine->series[at]->type), type))
+    if (at == machine->count || !str_equal(telemetry_series_type(machine->series[at]), type))
         return NULL;
     return machine->series[at];
 }
@@ -96,6 +96,7 @@ static enum err machine_add(struct telemetry_registry *registry, struct str mach
         mem_free(machine);
         return err;
     }
+    machine->machine_id_len = (uint8_t)machine_id.len;
     uint32_t at = machine_position(registry, machine_id);
     memmove(&registry->machine[at + 1], &registry->machine[at],
             (registry->machine_count - at) * sizeof(struct telemetry_machine *));
@@ -121,6 +122,7 @@ static enum err series_add(struct telemetry_registry *registry, struct telemetry
         return err;
     }
     series->machine = machine;
+    series->type_len = (uint8_t)type.len;
     series->series_id = series_id != 0 ? series_id : registry->newest_series_id + 1;
     if (series->series_id > registry->newest_series_id)
         registry->newest_series_id = series->series_id;

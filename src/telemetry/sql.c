@@ -63,8 +63,8 @@ static const char *const statements[SQL_COUNT] = {
                        "VALUES (?1, ?2, ?3, ?4, ?5)",
     [SQL_OUTBOX_OLDEST] = "SELECT at FROM telemetry_outbox ORDER BY outbox_id LIMIT 1",
     [SQL_OUTBOX_OLDEST_FREE] =
-        "SELECT outbox_id, row_count, length(bytes) FROM telemetry_outbox AS o WHERE NOT EXISTS "
-        "(SELECT 1 FROM telemetry_batch AS b WHERE b.sink_table = o.sink_table AND b.day = o.day "
+        "SELECT outbox_id, row_count, length(bytes) FROM telemetry_outbox AS o "
+        "WHERE outbox_id > ?1 AND NOT EXISTS (SELECT 1 FROM telemetry_batch AS b WHERE b.sink_table = o.sink_table AND b.day = o.day "
         "AND o.outbox_id >= b.first_outbox_id AND o.outbox_id <= b.last_outbox_id) "
         "ORDER BY outbox_id LIMIT 1",
     [SQL_OUTBOX_DELETE] = "DELETE FROM telemetry_outbox WHERE outbox_id = ?1",

@@ -156,8 +156,8 @@ static enum err add(struct telemetry *telemetry, struct str machine_id,
 
 static void set_request(struct telemetry_message *message, const char *request_id)
 {
-    (void)snprintf(message->request_id, sizeof(message->request_id), "%s",
-                   request_id != NULL ? request_id : "");
+    if (request_id != NULL)
+        (void)snprintf(message->request_id, sizeof(message->request_id), "%s", request_id);
 }
 
 static enum err check_machine(struct str machine_id, enum telemetry_refusal *ret_refusal,

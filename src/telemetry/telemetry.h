@@ -61,7 +61,8 @@ telemetry_parse(struct str type, struct str payload, int64_t now_ms,
                 struct telemetry_reading ret_readings[TELEMETRY_READINGS_MAX], uint32_t *ret_count,
                 char why[TELEMETRY_WHY_BYTES]);
 
-/* Types we know: unit and range; others may be any finite number.  NULL: not one of them. */
+/* Types we know: unit and range; others may be any number up to 1e18 either way (so that sums of
+ * them stay finite).  NULL: not one of them. */
 struct telemetry_type {
     const char *name, *unit; /* "temperature", "C" */
     double min, max;
@@ -97,19 +98,22 @@ void telemetry_tick(struct telemetry *telemetry, int64_t mono_ms);
 
 struct telemetry_input {
     struct str machine_id, type, payload;
-    struct store_rider receipt; /* written with the readings; zero: nothing */
-    const char *request_id;     /* or NULL */
+    /* Written with the readings; zero: nothing.  When it answers ERR_CONFLICT it is there already:
+     * the message came again, is not stored a second time, and done says ERR_OK. */
+    struct store_rider receipt;
+    const char *request_id; /* or NULL */
     struct str actor;
 };
 /* Parse and store.  Everything of one turn of the loop becomes one job.
  * ERR_OK: done(cookie, ERR_OK) when it is on disk, or done(cookie, ERR_IO/ERR_FULL): not stored.
  * ERR_INPUT: refused, counted, done is not called; `ret_refusal` and `why` say it.
- * ERR_FULL: too much waits.  `done` may be NULL. */
+ * ERR_FULL: too much waits.  ERR_NOMEM, ERR_CLOSED: not taken either.  `done` may be NULL. */
 MUST_USE enum err telemetry_ingest(struct telemetry *telemetry, const struct telemetry_input *input,
                                    void (*done)(void *cookie, enum err err), void *cookie,
                                    enum telemetry_refusal *ret_refusal,
                                    char why[TELEMETRY_WHY_BYTES]);
-/* The same for readings the server has already read out of something else. */
+/* The same for readings the server has already read out of something else; 1..16 of them, at_ms 0:
+ * now.  One that is refused refuses all. */
 MUST_USE enum err telemetry_ingest_readings(struct telemetry *telemetry, struct str machine_id,
                                             const struct telemetry_reading *readings,
                                             uint32_t count, const char *request_id,
@@ -151,19 +155,23 @@ bool telemetry_resolution_parse(struct str text, enum telemetry_resolution *ret_
 
 struct telemetry_range {
     struct str machine_id, type;
-    int64_t from_ms, to_ms; /* from inclusive, to exclusive */
+    int64_t from_ms, to_ms; /* points with from_ms <= at_ms < to_ms; from_ms not negative */
     enum telemetry_resolution resolution;
     uint32_t points_max; /* 1..5,000; 0: 500 */
 };
 struct telemetry_point {
-    int64_t at_ms; /* of a rollup: when its bucket begins (UTC) */
+    /* Of a rollup: when its bucket begins (UTC).  Raw readings of one millisecond are one point, so
+     * no two points of an answer have the same. */
+    int64_t at_ms;
     double avg, min, max;
     uint32_t count;
 };
-/* `more`: there are later points than points_max; ask again from the last one. */
+/* `more`: there are later points than points_max; ask again from the last one's at_ms + 1.  Where
+ * nothing was measured there is no point. */
 typedef void telemetry_range_done(void *cookie, enum err err, enum telemetry_resolution resolution,
                                   const struct telemetry_point *points, size_t count, bool more);
-/* ERR_NOT_FOUND through done: no such series. */
+/* ERR_NOT_FOUND through done: no such series.  AUTO leaves out a resolution whose retention has
+ * cleared away what the range begins with, when a coarser one still has it. */
 MUST_USE enum err telemetry_range_read(struct telemetry *telemetry,
                                        const struct telemetry_range *range,
                                        telemetry_range_done *done, void *cookie);
@@ -178,7 +186,10 @@ void telemetry_refused_each(const struct telemetry *telemetry,
                             bool (*each)(void *cookie, const struct telemetry_refused *refused),
                             void *cookie);
 
-/* Retention in days: raw [14], 5 min [90], hour [730], day [3,650]; 0: keep for ever. */
+/* Retention in days: raw [14], 5 min [90], hour [730], day [3,650]; 0: keep for ever.  The newest
+ * reading of a series stays.  ERR_INPUT: more than 36,500, or a finer one kept longer than a
+ * coarser.
+ */
 struct telemetry_policy {
     uint32_t raw_days, minutes5_days, hour_days, day_days;
 };

@@ -18,6 +18,7 @@ struct telemetry_series {
     int64_t series_id;
     const struct telemetry_machine *machine;
     char type[TELEMETRY_TYPE_BYTES];
+    uint8_t type_len;
     /* The loop's. */
     bool stored; /* its row is on disk */
     bool has_latest;
@@ -27,6 +28,7 @@ struct telemetry_series {
 };
 struct telemetry_machine {
     char machine_id[ID_BYTES_MAX + 1];
+    uint8_t machine_id_len;
     struct telemetry_series **series; /* sorted by type */
     uint32_t count, cap;
 };
@@ -40,6 +42,14 @@ struct telemetry_registry {
 };
 struct telemetry_series *telemetry_series_find(const struct telemetry_registry *registry,
                                                struct str machine_id, struct str type);
+static inline struct str telemetry_series_type(const struct telemetry_series *series)
+{
+    return (struct str){series->type, series->type_len};
+}
+static inline struct str telemetry_machine_id(const struct telemetry_machine *machine)
+{
+    return (struct str){machine->machine_id, machine->machine_id_len};
+}
 /* series_id 0: the next free one.  ERR_FULL: the machine, or the room, has no place for it. */
 MUST_USE enum err telemetry_series_add(struct telemetry_registry *registry,
                                        const struct telemetry_options *bounds, int64_t series_id,
@@ -133,6 +143,7 @@ void telemetry_ops_finish(struct telemetry *telemetry);
 #define RETENTION_LEVELS 4 /* raw, 5 min, hour, day */
 struct telemetry_retention {
     bool running;
+    bool again;           /* the policy changed: no rest after this pass */
     uint32_t jobs_left;   /* of this tick */
     uint32_t series_next; /* index into registry.series */
     int64_t pass_due_ms;  /* mono; when the next pass begins */

@@ -1,6 +1,8 @@
 /* The types we know, and the names of things. */
 #include "telemetry/telemetry_parse_int.h"
 
+#include <string.h>
+
 /* Ranges: what the sensors that people use can say (temperature, humidity, pressure: DHT22 and
  * BME280 together; co2: SCD30, MH-Z19; current: ACS712-30A; illuminance: BH1750 and sunlight). */
 static const struct telemetry_type types[] = {
@@ -39,8 +41,9 @@ const struct telemetry_type *telemetry_type_at(size_t index)
 
 const struct telemetry_type *telemetry_type_find(struct str name)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(types); i++)
-        if (str_equal(str_from(types[i].name), name))
+    for (size_t i = 0; i < ARRAY_COUNT(types) && name.len > 0; i++)
+        if (types[i].name[0] == name.at[0] && strlen(types[i].name) == name.len &&
+            memcmp(types[i].name, name.at, name.len) == 0)
             return &types[i];
     return NULL;
 }

@@ -146,3 +146,25 @@ TEST(a_policy_that_makes_no_sense)
     CHECK_EQ(telemetry_policy_get(kit.telemetry).raw_days, 7);
     kit_close(&kit);
 }
+
+/* A change in the middle of a pass is not forgotten for ten minutes. */
+TEST(a_policy_that_changes_during_a_pass)
+{
+    struct kit kit;
+    kit_open_loop(&kit, NULL);
+    for (int i = 0; i < 200; i++) {
+        char machine_id[16];
+        snprintf(machine_id, sizeof(machine_id), "m%d", i);
+        CHECK_OK(kit_send_at(&kit, machine_id, "temperature", 20, T0 - 3 * DAY));
+        CHECK_OK(kit_send_at(&kit, machine_id, "temperature", 21, T0));
+    }
+    kit_run(&kit);
+    telemetry_tick(kit.telemetry, kit.mono_ms += 1000);
+    CHECK_EQ(store_step(kit.store, 1), 1); /* 64 series of 200 were looked at */
+    struct telemetry_policy policy = {1, 90, 730, 3650};
+    CHECK_OK(telemetry_policy_set(kit.telemetry, &policy, STR("x"), NULL, NULL, NULL));
+    kit_run(&kit);
+    tick_for(&kit, 3);
+    CHECK_EQ(kit_look(&kit, LOOK_READINGS), 200);
+    kit_close(&kit);
+}
