@@ -489,6 +489,9 @@ MALFORMED = [
     ('auth from a 3.1.1 client', b'\xf0\0', True),
 ]
 
+# Packets only a server may send; Mosquitto 2.0.11 passes over them, here they end the connection (MQTT-4.8.0-1).
+STRICTER = {'suback from a client', 'pingresp from a client'}
+
 
 class Interop(harness.Case):
     def brokers(self):
@@ -500,7 +503,8 @@ class Interop(harness.Case):
         theirs, ours = self.brokers()
         for what, packets, connected in MALFORMED:
             with self.subTest(what):
-                self.assertEqual(verdict(ours, packets, connected), verdict(theirs, packets, connected))
+                expected = 'closed' if what in STRICTER else verdict(theirs, packets, connected)
+                self.assertEqual(verdict(ours, packets, connected), expected)
 
     def test_told_of_a_takeover(self):
         """MQTT 5.0 lets the server say it (3.14.2.1); Mosquitto 2.0.11 does not."""
