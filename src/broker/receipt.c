@@ -69,19 +69,22 @@ static enum err grow(struct session *session, uint32_t cap, uint64_t base)
     return ERR_OK;
 }
 
-static enum err make_room(struct session *session, uint64_t base)
+/* So that number `last` has a place without pushing another out, as far as the ring may grow. */
+static enum err make_room(struct session *session, uint64_t base, uint64_t last)
 {
-    struct receipts *receipts = session->receipts;
-    if (receipts == NULL)
-        return grow(session, RING_FIRST, base);
-    if (receipts->number - receipts->base >= receipts->cap && receipts->cap < BROKER_RECEIPTS)
-        return grow(session, receipts->cap * 2, 0);
-    return ERR_OK;
+    enum err err = ERR_OK;
+    if (session->receipts == NULL)
+        err = grow(session, RING_FIRST, base);
+    while (err == ERR_OK && last - session->receipts->base >= session->receipts->cap &&
+           session->receipts->cap < BROKER_RECEIPTS)
+        err = grow(session, session->receipts->cap * 2, 0);
+    return err;
 }
 
 enum err broker_receipt_next(struct session *session, uint64_t *ret_number)
 {
-    enum err err = make_room(session, 1);
+    uint64_t number = session->receipts != NULL ? session->receipts->number : 1;
+    enum err err = make_room(session, 1, number);
     if (err != ERR_OK)
         return err;
     struct receipts *receipts = session->receipts;
@@ -115,7 +118,7 @@ void broker_receipt_unsure(struct session *session)
 /* In the order of their numbers; those in between were given to messages that were not taken. */
 enum err broker_receipt_restore(struct session *session, uint64_t number, uint64_t key)
 {
-    enum err err = make_room(session, number);
+    enum err err = make_room(session, number, number);
     struct receipts *receipts = session->receipts;
     if (err != ERR_OK || number < receipts->number)
         return err;

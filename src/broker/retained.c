@@ -13,7 +13,7 @@ static void retained_free(struct broker *broker, struct retained *retained)
         retained->next->prev = retained->prev;
     struct broker_node *node = retained->node;
     node->retained = NULL;
-    broker->retained_count--;
+    broker->retained_count -= !retained->memory_only;
     broker->retained_bytes -= broker_message_bytes(retained->message);
     broker_message_unref(retained->message);
     mem_free(retained);
@@ -38,7 +38,8 @@ static enum err retained_put(struct broker *broker, struct message *message, boo
         return err;
     struct retained *retained = node->retained;
     size_t before = retained != NULL ? broker_message_bytes(retained->message) : 0;
-    if ((retained == NULL && broker->retained_count >= broker->options.retained_max) ||
+    if ((retained == NULL && !memory_only &&
+         broker->retained_count >= broker->options.retained_max) ||
         broker->retained_bytes - before + bytes > BROKER_RETAINED_BYTES) {
         broker_tree_trim(&broker->tree, node);
         return ERR_FULL;
@@ -55,12 +56,12 @@ static enum err retained_put(struct broker *broker, struct message *message, boo
         if (retained->next != NULL)
             retained->next->prev = retained;
         broker->retained = retained;
-        broker->retained_count++;
+        retained->memory_only = memory_only;
+        broker->retained_count += !memory_only;
     } else {
         broker_message_unref(retained->message);
     }
     retained->message = broker_message_ref(message);
-    retained->memory_only = memory_only;
     broker->retained_bytes = broker->retained_bytes - before + bytes;
     return ERR_OK;
 }
