@@ -20,6 +20,7 @@ FAMILIES = {
     'automat_telemetry_series': ('gauge', [{}]),
     'automat_telemetry_pending': ('gauge', [{}]),
     'automat_clickhouse_up': ('gauge', [{}]),
+    'automat_clickhouse_configured': ('gauge', [{}]),
     'automat_clickhouse_rows_total': ('counter', [{}]),
     'automat_clickhouse_batches_total': ('counter', [{}]),
     'automat_clickhouse_retries_total': ('counter', [{}]),
