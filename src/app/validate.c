@@ -20,19 +20,20 @@
 
 /* ---- the marks ---- */
 
-/* Believable numbers whose last digits are this run's. */
+/* Believable numbers whose last digits are this run's; seven digits are what answers show. */
 static void make_readings(struct validate *validate)
 {
     static const char *const types[] = {"temperature", "humidity", "sound_volume"};
-    static const double base[] = {24.0, 52.0, 0.08}, step[] = {0.25, 0.5, 0.005};
+    static const double base[] = {24.0, 52.0, 0.08}, step[] = {0.25, 0.5, 0.005},
+                        unit[] = {1e-5, 1e-5, 1e-7};
     uint32_t count = validate->options->count != 0 ? validate->options->count : READINGS;
-    uint32_t mark = (uint32_t)(sys_mono_us() % 9000 + 1000);
+    double mark = (double)(sys_mono_us() % 20000 + 1000);
     validate->reading_count = count < 3 ? 3 : count; /* a window is asked for with all three */
     for (uint32_t i = 0; i < validate->reading_count; i++) {
-        struct validate_reading *reading = &validate->reading[i];
         unsigned sort = i % 3;
-        double at = base[sort] + step[sort] * (double)(i / 3 % 20) + (double)mark * 1e-8;
-        *reading = (struct validate_reading){.type = types[sort], .value = at + (double)i * 1e-9};
+        validate->reading[i] = (struct validate_reading){
+            .type = types[sort],
+            .value = base[sort] + step[sort] * (double)(i / 3 % 40) + mark * unit[sort]};
     }
 }
 
@@ -43,7 +44,7 @@ static void publish_next(struct validate *validate)
     struct validate_reading *reading = &validate->reading[validate->next];
     text_init(&name, topic, sizeof(topic));
     wire_topic_add(&name, WIRE_TOPIC_SENSOR, str_from(validate->id), str_from(reading->type));
-    int len = snprintf(payload, sizeof(payload), "{\"value\":%.10f,\"provenance\":\"simulated\"}",
+    int len = snprintf(payload, sizeof(payload), "{\"value\":%.7f,\"provenance\":\"simulated\"}",
                        reading->value);
     reading->value = strtod(payload + strlen("{\"value\":"), NULL);
     const struct mqtt_message message = {

@@ -8,7 +8,7 @@
 
 static bool same(double a, double b)
 {
-    return fabs(a - b) < 5e-10;
+    return fabs(a - b) <= fabs(a) * 3e-7; /* shown with seven digits */
 }
 
 /* ---- the store ---- */

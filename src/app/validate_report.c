@@ -36,7 +36,7 @@ static uint32_t say_readings(const struct validate *validate)
         if (lost == NULL)
             continue;
         missing++;
-        (void)printf("MISSING  reading %u, %s %.10f, %s\n", i + 1, reading->type, reading->value,
+        (void)printf("MISSING  reading %u, %s %.7f, %s\n", i + 1, reading->type, reading->value,
                      lost);
     }
     (void)printf("readings    %u published, %u acknowledged, %u refused, %u in the store\n",
