@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define MACHINES_SHOWN_MAX 1000 /* with a line of their own */
 
@@ -281,6 +282,17 @@ static void show_store(struct showing *showing)
         store.failing ? 1 : 0);
 }
 
+/* Under the names every program uses, so that ready-made panels find them. */
+static void show_process(struct showing *showing)
+{
+    struct rusage used;
+    if (getrusage(RUSAGE_SELF, &used) != 0)
+        return;
+    one(showing, "process_cpu_seconds_total", METRICS_COUNTER, "Processor time, user and system.",
+        (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+}
+
 static void show_records(struct showing *showing)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -322,6 +334,7 @@ static void alerts_done(struct store_job *job, enum err err)
     if (err != ERR_OK)
         showing->alerts_open = 0; /* a store in trouble says so in its own figures */
     telemetry_stats_get(call->web->telemetry, &telemetry);
+    show_process(showing);
     show_http(showing);
     show_mqtt(showing);
     show_telemetry(showing, &telemetry);
