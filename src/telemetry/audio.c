@@ -132,7 +132,7 @@ enum telemetry_refusal telemetry_audio_measure(struct str base64, bool escaped, 
     int64_t sum = 0;
     size_t at = 0;
     while (at < base64.len) {
-        char chunk[CHUNK_CHARS];
+        char chunk[CHUNK_CHARS] = {0};
         uint8_t bytes[CHUNK_BYTES];
         size_t first = at;
         size_t count = next_chunk(base64, escaped, &at, chunk);

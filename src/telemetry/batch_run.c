@@ -8,7 +8,7 @@
 static const int64_t bucket_ms[ROLLUPS] = {300000, 3600000, TELEMETRY_DAY_MS};
 
 struct rollup {
-    int64_t at_ms;
+    int64_t series_id, at_ms;
     int64_t count; /* 0: nothing gathered */
     double sum, min, max;
 };
@@ -65,7 +65,7 @@ static uint32_t sort(struct telemetry_batch *batch)
                  (count == 1 || by_series(&batch->order[count - 2], &batch->order[count - 1]) < 0);
     }
     if (!sorted)
-        qsort((void *)batch->order, count, sizeof(batch->order[0]), by_series);
+        qsort((void *)batch->order, count, sizeof(void *), by_series);
     return count;
 }
 
@@ -117,7 +117,7 @@ static enum err flush_rollup(struct walk *walk, unsigned level)
     if (rollup->count == 0)
         return ERR_OK;
     struct store_stmt *stmt = telemetry_sql(walk->db, telemetry_sql_level(SQL_MINUTES5_ADD, level));
-    store_bind_i64(stmt, 1, walk->last->series->series_id);
+    store_bind_i64(stmt, 1, rollup->series_id);
     store_bind_i64(stmt, 2, rollup->at_ms);
     store_bind_i64(stmt, 3, rollup->count);
     store_bind_f64(stmt, 4, rollup->sum);
@@ -127,10 +127,12 @@ static enum err flush_rollup(struct walk *walk, unsigned level)
     return store_exec(walk->db, stmt, NULL);
 }
 
-static void gather(struct rollup *rollup, int64_t at_ms, double value)
+static void gather(struct rollup *rollup, const struct telemetry_row *row, int64_t at_ms)
 {
+    double value = row->value;
     if (rollup->count == 0)
-        *rollup = (struct rollup){.at_ms = at_ms, .min = value, .max = value};
+        *rollup = (struct rollup){
+            .series_id = row->series->series_id, .at_ms = at_ms, .min = value, .max = value};
     rollup->count++;
     rollup->sum += value;
     rollup->min = value < rollup->min ? value : rollup->min;
@@ -139,16 +141,15 @@ static void gather(struct rollup *rollup, int64_t at_ms, double value)
 
 static enum err roll_up(struct walk *walk, const struct telemetry_row *row)
 {
-    bool other = walk->last != NULL && walk->last->series != row->series;
     for (unsigned level = 0; level < ROLLUPS; level++) {
         struct rollup *rollup = &walk->rollup[level];
         int64_t at_ms = row->at_ms - row->at_ms % bucket_ms[level];
         enum err err = ERR_OK;
-        if (other || rollup->at_ms != at_ms)
+        if (rollup->series_id != row->series->series_id || rollup->at_ms != at_ms)
             err = flush_rollup(walk, level);
         if (err != ERR_OK)
             return err;
-        gather(rollup, at_ms, row->value);
+        gather(rollup, row, at_ms);
     }
     return ERR_OK;
 }

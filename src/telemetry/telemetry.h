@@ -28,10 +28,10 @@ enum telemetry_provenance {
 const char *telemetry_provenance_name(enum telemetry_provenance provenance);
 
 struct telemetry_reading {
-    char type[TELEMETRY_TYPE_BYTES];
     double value;
     int64_t at_ms;
     enum telemetry_provenance provenance;
+    char type[TELEMETRY_TYPE_BYTES];
 };
 
 enum telemetry_refusal {

@@ -78,8 +78,8 @@ static int16_t sound[SAMPLES + 2];
 
 TEST(silence_is_the_floor)
 {
-    double volume;
-    double dbfs;
+    double volume = -1;
+    double dbfs = 1;
     memset(sound, 0, sizeof(sound));
     CHECK_EQ(measure(sound, SAMPLES, &volume, &dbfs), TELEMETRY_ACCEPTED);
     CHECK(volume == 0);
@@ -92,8 +92,8 @@ TEST(silence_is_the_floor)
 
 TEST(square_and_sine)
 {
-    double volume;
-    double dbfs;
+    double volume = -1;
+    double dbfs = 1;
     for (int i = 0; i < SAMPLES; i++)
         sound[i] = INT16_MIN;
     CHECK_EQ(measure(sound, SAMPLES, &volume, &dbfs), TELEMETRY_ACCEPTED);
@@ -114,8 +114,8 @@ TEST(square_and_sine)
 TEST(noise_against_a_plain_sum)
 {
     struct rng rng;
-    double volume;
-    double dbfs;
+    double volume = -1;
+    double dbfs = 1;
     long double sum = 0;
     rng_init(&rng, 3);
     for (int i = 0; i < SAMPLES; i++) {
@@ -130,8 +130,8 @@ TEST(noise_against_a_plain_sum)
 
 TEST(two_seconds_and_no_sample_more)
 {
-    double volume;
-    double dbfs;
+    double volume = -1;
+    double dbfs = 1;
     memset(sound, 0, sizeof(sound));
     CHECK_EQ(measure(sound, SAMPLES - 1, &volume, &dbfs), TELEMETRY_BAD_AUDIO);
     CHECK_EQ(measure(sound, SAMPLES + 1, &volume, &dbfs), TELEMETRY_BAD_AUDIO);
@@ -151,8 +151,8 @@ TEST(two_seconds_and_no_sample_more)
 TEST(base64_is_strict)
 {
     char why[TELEMETRY_WHY_BYTES];
-    double volume;
-    double dbfs;
+    double volume = -1;
+    double dbfs = 1;
     memset(sound, 0x55, sizeof(sound));
     char *text = base64_samples(sound, SAMPLES);
     size_t len = strlen(text);

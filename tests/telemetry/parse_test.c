@@ -275,9 +275,11 @@ TEST(readings_of_several_sensors)
     char many[512] = "{";
     for (int i = 0; i < TELEMETRY_READINGS_MAX; i++)
         snprintf(many + strlen(many), 32, "%s\"r%d\":%d", i > 0 ? "," : "", i, i);
-    CHECK_EQ(parse("readings", strcat(many, "}")).count, TELEMETRY_READINGS_MAX);
-    many[strlen(many) - 1] = '\0';
-    CHECK_EQ(parse("readings", strcat(many, ",\"r16\":1}")).refusal, TELEMETRY_BAD_JSON);
+    size_t len = strlen(many);
+    many[len] = '}';
+    CHECK_EQ(parse("readings", many).count, TELEMETRY_READINGS_MAX);
+    snprintf(many + len, sizeof(many) - len, ",\"r16\":1}");
+    CHECK_EQ(parse("readings", many).refusal, TELEMETRY_BAD_JSON);
 }
 
 /* No prefix of a good message is another good object, and none makes us read on. */
