@@ -104,7 +104,7 @@ void broker_on_gone(void *cookie, struct mqtt_conn *conn, enum mqtt_reason reaso
         leave_will(broker, session, will);
         if (session->expiry_s == 0) {
             broker_session_end(broker, session);
-        } else {
+        } else if (!session->ended) { /* by a handler that the will came to */
             broker_session_idle(broker, session, true);
             broker_session_put(broker, session);
         }

@@ -65,6 +65,8 @@ enum err broker_pass_on(struct broker *broker, struct outgoing *out, const struc
         err = broker_retain(broker, out->publish, out->expires_at_ms, false, ret_op);
     for (uint32_t i = 0; i < count; i++) {
         const struct target *target = &targets[i];
+        if (target->session->ended) /* by who was told of another copy */
+            continue;
         if (out->publish->qos == 0 || target->qos == 0) {
             send_now(broker, out, target);
             continue;
@@ -107,13 +109,16 @@ uint32_t broker_bus_publish(struct bus *bus, const struct bus_out *message)
     if (message->expiry_s > 0)
         out.expires_at_ms = broker_wall_ms(broker) + (int64_t)message->expiry_s * 1000;
     bool op = false;
-    if (broker_pass_on(broker, &out, targets.at, targets.count, &op) != ERR_OK)
-        broker->stats.dropped++;
     uint32_t count = 0;
     for (uint32_t i = 0; i < targets.count; i++) {
-        bool again = i > 0 && targets.at[i].session == targets.at[i - 1].session;
-        count += !again && (publish.qos > 0 || targets.at[i].session->client != NULL);
+        struct session *session = broker_session_ref(targets.at[i].session);
+        bool again = i > 0 && session == targets.at[i - 1].session;
+        count += !again && (publish.qos > 0 || session->client != NULL);
     }
+    if (broker_pass_on(broker, &out, targets.at, targets.count, &op) != ERR_OK)
+        broker->stats.dropped++;
+    for (uint32_t i = 0; i < targets.count; i++)
+        broker_session_unref(targets.at[i].session);
     broker_targets_finish(&targets);
     broker_message_unref(out.message);
     return count;

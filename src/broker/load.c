@@ -53,7 +53,7 @@ static enum err load_waiting(struct broker *broker, struct store_db *db, struct 
                                .subscription_id = (uint32_t)store_col_i64(stmt, 3),
                                .expires_at_ms = store_col_i64(stmt, 4),
                                .bytes = (uint32_t)store_col_i64(stmt, 5)};
-        row.sent_before = row.waiting_id <= sent_id;
+        row.sent_before = row.waiting_id <= sent_id || store_col_i64(stmt, 6) != 0;
         if (row.waiting_id > broker->waiting_id)
             broker->waiting_id = row.waiting_id;
         err = broker_outbox_restore(session, &row);

@@ -221,6 +221,19 @@ static bool expired(struct broker *broker, const struct delivery *delivery)
     return delivery->expires_at_ms != 0 && delivery->expires_at_ms <= broker_wall_ms(broker);
 }
 
+/* DUP after a restart is a hint that need not cost a write of its own while the row is still to be
+ * written. */
+static void note_sent(struct outbox *outbox, struct delivery *delivery)
+{
+    delivery->sent_before = true;
+    if (delivery->op != NULL && !delivery->op->submitted) {
+        delivery->op->flag2 = true;
+    } else if (delivery->waiting_id > outbox->sent_id) {
+        outbox->sent_id = delivery->waiting_id;
+        outbox->sent_changed = true;
+    }
+}
+
 void broker_outbox_pump(struct broker *broker, struct session *session)
 {
     struct outbox *outbox = session->outbox;
@@ -247,11 +260,7 @@ void broker_outbox_pump(struct broker *broker, struct session *session)
         }
         outbox->cursor = delivery->next;
         outbox->inflight++;
-        delivery->sent_before = true;
-        if (delivery->waiting_id > outbox->sent_id) {
-            outbox->sent_id = delivery->waiting_id;
-            outbox->sent_changed = true;
-        }
+        note_sent(outbox, delivery);
     }
     broker_outbox_mark_sent(broker, session);
 }

@@ -70,6 +70,8 @@ static void pending_free(struct bus_pending *pending)
 
 void broker_client_pause(struct broker *broker, struct client *client)
 {
+    if (broker->stopping)
+        return;
     bool pause = client->paused ? client->unacked > broker->options.receive_max / 2
                                 : client->unacked >= broker->options.receive_max;
     if (pause == client->paused || client->conn == NULL || client->closing)

@@ -202,14 +202,18 @@ void broker_session_tick(struct broker *broker, int64_t now_ms)
     struct session *next;
     for (struct session *session = broker->idle; session != NULL; session = next) {
         next = session->idle_next;
+        bool said = session->will != NULL;
         if (session->gone_at_ms + (int64_t)session->expiry_s * 1000 <= now_ms) {
-            /* A will that is published here reaches other sessions, but ends none. */
             broker_session_end(broker, session);
-        } else if (session->will != NULL && session->will_at_ms <= now_ms) {
+            next = said ? broker->idle : next; /* a handler of the will may have ended more */
+        } else if (said && session->will_at_ms <= now_ms) {
             struct will *will = session->will;
             session->will = NULL;
+            broker_session_ref(session);
             broker_will_publish(broker, session, will);
             broker_will_destroy(will);
+            broker_session_unref(session);
+            next = broker->idle;
         }
     }
 }

@@ -24,8 +24,9 @@ static const char *const sql[STMT_COUNT] = {
         "DO UPDATE SET qos = ?3, no_local = ?4, as_published = ?5, subscription_id = ?6",
     [STMT_UNSUBSCRIBE] = "DELETE FROM mqtt_subscriptions WHERE session_id = ?1 AND filter = ?2",
     [STMT_WAITING_ADD] =
-        "INSERT INTO mqtt_waiting (waiting_id, session_id, packet_id, retain, subscription_id, "
-        "" MESSAGE_COLUMNS ") VALUES (?9, ?10, ?11, ?12, ?13, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO mqtt_waiting (waiting_id, session_id, packet_id, retain, sent, "
+        "subscription_id, "
+        "" MESSAGE_COLUMNS ") VALUES (?9, ?10, ?11, ?12, ?14, ?13, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [STMT_WAITING_END] = "DELETE FROM mqtt_waiting WHERE waiting_id = ?1",
     [STMT_SENT] = "UPDATE mqtt_sessions SET sent_id = ?2 WHERE session_id = ?1",
     [STMT_RECEIPT] = "INSERT INTO mqtt_receipts (session_id, slot, number, packet_key) "
@@ -48,7 +49,7 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_LOAD_SUBSCRIPTIONS] = "SELECT filter, qos, no_local, as_published, subscription_id "
                                 "FROM mqtt_subscriptions WHERE session_id = ?1",
     [STMT_LOAD_WAITING] = "SELECT waiting_id, packet_id, retain, subscription_id, expires_at, "
-                          "length(payload) FROM mqtt_waiting WHERE session_id = ?1 "
+                          "length(payload), sent FROM mqtt_waiting WHERE session_id = ?1 "
                           "ORDER BY waiting_id",
     [STMT_LOAD_RECEIPTS] = "SELECT number, packet_key FROM mqtt_receipts WHERE session_id = ?1 "
                            "ORDER BY number",
@@ -184,6 +185,7 @@ static enum err waiting_add(struct store_db *db, const struct op *op)
     store_bind_i64(stmt, 11, op->packet_id);
     store_bind_i64(stmt, 12, op->flag);
     store_bind_i64(stmt, 13, op->expiry_s);
+    store_bind_i64(stmt, 14, op->flag2);
     return store_exec(db, stmt, NULL);
 }
 

@@ -29,6 +29,7 @@ CREATE TABLE mqtt_waiting (
     session_id      INTEGER NOT NULL,
     packet_id       INTEGER NOT NULL,
     retain          BOOLEAN NOT NULL,
+    sent            BOOLEAN NOT NULL,       -- when it was written; later, mqtt_sessions.sent_id says so
     subscription_id INTEGER NOT NULL,
     expires_at      BIGINT NOT NULL,        -- 0: never
     topic           VARCHAR(512) NOT NULL,
