@@ -6,7 +6,7 @@
 static void conn_polled(uv_poll_t *poll, int status, int events);
 
 /* A peer that takes no answers gets no further questions in. */
-static bool reads(const struct mqtt_conn *conn)
+bool mqtt_carrier_reads(const struct mqtt_conn *conn)
 {
     if (conn->state == MQTT_CLOSING)
         return true; /* to see its end */
@@ -20,7 +20,7 @@ void mqtt_carrier_interest(struct mqtt_conn *conn)
 {
     if (conn->state == MQTT_CLOSED)
         return;
-    bool reading = reads(conn);
+    bool reading = mqtt_carrier_reads(conn);
     if (conn->stream != NULL) {
         if (conn->stream_paused != !reading)
             stream_pause(conn->stream, !reading);

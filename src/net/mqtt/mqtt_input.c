@@ -56,7 +56,7 @@ static size_t consume(struct mqtt_conn *conn, struct str bytes)
     while (used < bytes.len && can_go(conn)) {
         struct str rest = {bytes.at + used, bytes.len - used};
         size_t whole;
-        enum mqtt_reason reason;
+        enum mqtt_reason reason = MQTT_MALFORMED;
         enum err err = frame(conn, rest, &whole, &reason);
         if (err == ERR_AGAIN)
             break;
@@ -83,7 +83,7 @@ static struct str complete(struct mqtt_conn *conn, struct str bytes)
 {
     while (conn->in.len != 0 && can_go(conn)) {
         size_t whole;
-        enum mqtt_reason reason;
+        enum mqtt_reason reason = MQTT_MALFORMED;
         enum err err = frame(conn, buf_str(&conn->in), &whole, &reason);
         if (err == ERR_OK) {
             buf_consume(&conn->in, consume(conn, buf_str(&conn->in)));

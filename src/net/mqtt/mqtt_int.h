@@ -207,6 +207,7 @@ void mqtt_conn_tell(struct mqtt_conn *conn);                             /* on_g
 void mqtt_conn_expired(struct mqtt_conn *conn);
 
 /* mqtt_carrier.c */
+bool mqtt_carrier_reads(const struct mqtt_conn *conn);
 void mqtt_carrier_interest(struct mqtt_conn *conn);
 extern const struct stream_user mqtt_stream_user;
 

@@ -92,11 +92,8 @@ static void slot_turn(struct mqtt_server *server, struct mqtt_link *slot, int64_
         struct mqtt_conn *conn = MQTT_CONTAINER(list.next, struct mqtt_conn, wheel);
         mqtt_link_remove(&conn->wheel);
         server->wheel_count--;
-        /* Whom we do not read from cannot show that it lives. */
-        if (conn->state == MQTT_OPEN && (conn->events & UV_READABLE) == 0 && conn->stream == NULL)
-            conn->last_ms = now_ms;
-        else if (conn->state == MQTT_OPEN && conn->stream_paused)
-            conn->last_ms = now_ms;
+        if (conn->state == MQTT_OPEN && !mqtt_carrier_reads(conn))
+            conn->last_ms = now_ms; /* whom we do not hear cannot show that it lives */
         int64_t due_ms = deadline(conn);
         if (due_ms <= now_ms)
             mqtt_conn_expired(conn);
