@@ -1,5 +1,6 @@
 /* What the sink says to ClickHouse, written into files for the tests of deploy/: the statements of a
- * dialect, and a day of rows in RowBinary.  clickhouse_text old|new NOW_MS FOLDER */
+ * dialect, and a day of rows in RowBinary.  clickhouse_text old|new NOW_MS FOLDER
+ * And how it reads what ClickHouse says of its columns: clickhouse_text columns FILE */
 #include "telemetry/clickhouse/clickhouse_int.h"
 
 #include <math.h>
@@ -142,10 +143,29 @@ static void statements(struct out *out, enum telemetry_sink_table table)
     buf_finish(&sql);
 }
 
+/* "new" or "old" for each table, or why not. */
+static int read_columns(const char *path)
+{
+    struct buf answer;
+    char why[TELEMETRY_WHY_BYTES];
+    enum telemetry_clickhouse_dialect dialects[TELEMETRY_SINK_TABLE_COUNT];
+    must(file_read(path, 64 * KIB, &answer));
+    if (telemetry_clickhouse_columns_read(buf_str(&answer), dialects, why) != ERR_OK) {
+        (void)puts(why);
+    } else {
+        for (size_t i = 0; i < TELEMETRY_SINK_TABLE_COUNT; i++)
+            (void)puts(dialects[i] == CLICKHOUSE_NEW ? "new" : "old");
+    }
+    buf_finish(&answer);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct out out;
     struct buf sql;
+    if (argc == 3 && strcmp(argv[1], "columns") == 0)
+        return read_columns(argv[2]);
     if (argc != 4) {
         (void)fprintf(stderr, "clickhouse_text old|new NOW_MS FOLDER\n");
         return 2;

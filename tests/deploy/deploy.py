@@ -86,11 +86,15 @@ class Server:
         finally:
             connection.close()
 
-    def stop(self):
+    def kill(self):
         if self.process:
             self.process.kill()
             self.process.wait()
             self.log.close()
+            self.process = None
+
+    def stop(self):
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -112,6 +116,10 @@ class ClickHouse(Server):
             '<yandex><profiles><default><log_queries>1</log_queries></default></profiles><quotas><default/></quotas>'
             '<users><default><password></password><networks><ip>127.0.0.1</ip></networks>'
             '<profile>default</profile><quota>default</quota></default></users></yandex>\n')
+        self.again()
+
+    def again(self):
+        """Start, also after kill()."""
         self.start('/usr/sbin/clickhouse-server', '--config-file=config.xml')
         until(lambda: self.get('/ping') == (200, 'Ok.\n'), 'ClickHouse')
 
