@@ -1,13 +1,12 @@
 /* The room: heat, vapour, CO2.  People and sound are in window_room_life.c.
  *
- * (1) Air through an open window, from one side: de Gids and Phaff (1982), whose constants EN 16798-7
- *     keeps:
- *         q = A/2 * sqrt(0.001 u^2 + 0.0035 H |dT| + 0.01)      m3/s; u wind, H height of opening
- * (2) Heat balance, two nodes (air; mass), each C dT/dt = sum of conductance * difference + gains
- * (3) Vapour pressure at saturation, Magnus with the constants of the WMO (Guide No. 8):
- *         e = 611.2 exp(17.62 t / (243.12 + t)) Pa
- * (4) A seated person: 70 W sensible, 50 g/h vapour (between the seated rows of ASHRAE Fundamentals,
- *     chapter 18), and 18 l/h CO2 (ASTM D6245 has about 0.005 l/s for light activity)
+ * (1) Air through an open window, from one side: de Gids and Phaff (1982), whose constants EN
+ * 16798-7 keeps: q = A/2 * sqrt(0.001 u^2 + 0.0035 H |dT| + 0.01)      m3/s; u wind, H height of
+ * opening (2) Heat balance, two nodes (air; mass), each C dT/dt = sum of conductance * difference +
+ * gains (3) Vapour pressure at saturation, Magnus with the constants of the WMO (Guide No. 8): e =
+ * 611.2 exp(17.62 t / (243.12 + t)) Pa (4) A seated person: 70 W sensible, 50 g/h vapour (between
+ * the seated rows of ASHRAE Fundamentals, chapter 18), and 18 l/h CO2 (ASTM D6245 has about 0.005
+ * l/s for light activity)
  *
  * The balances are solved implicitly, so that no length of step overshoots and what goes in is what
  * is stored, to rounding. */

@@ -5,8 +5,8 @@
  * (6) Speech of a room full of people, who talk louder the more talk (Rindel 2010):
  *         L = 93 - 20 lg(g A / N) dB, g = 3.5 people a speaker, A absorption in m2, N people
  * (7) The street comes in through the facade: 30 dB less with the window shut, 10 dB less with it
- *     wide open, between them by open area: 15 dB at a third, as WHO's guidelines for community noise
- *     count with for a window that is slightly open */
+ *     wide open, between them by open area: 15 dB at a third, as WHO's guidelines for community
+ * noise count with for a window that is slightly open */
 #include "machine/window/window_math_int.h"
 #include "machine/window/window_room_int.h"
 
