@@ -2,10 +2,8 @@
 #include "net/mqtt/mqtt_int.h"
 #include "net/mqtt/mqtt_codec_int.h"
 
-enum err mqtt_conn_send(struct mqtt_conn *conn, const struct mqtt_packet *packet)
+static enum err queue(struct mqtt_conn *conn, const struct mqtt_packet *packet)
 {
-    if (conn->state != MQTT_OPEN && conn->state != MQTT_ASKED)
-        return ERR_CLOSED;
     enum mqtt_version version = (enum mqtt_version)conn->version;
     size_t bytes = mqtt_encoded_bytes(packet, version);
     if (bytes == 0 || bytes > conn->peer_packet_max)
@@ -19,6 +17,11 @@ enum err mqtt_conn_send(struct mqtt_conn *conn, const struct mqtt_packet *packet
     mqtt_out_commit(conn, bytes);
     conn->server->stats.packets_out[packet->type]++;
     return ERR_OK;
+}
+
+enum err mqtt_conn_send(struct mqtt_conn *conn, const struct mqtt_packet *packet)
+{
+    return conn->state == MQTT_OPEN ? queue(conn, packet) : ERR_CLOSED;
 }
 
 /* Its place in the client's receive maximum is free again. */
@@ -83,7 +86,7 @@ void mqtt_conn_accept(struct mqtt_conn *conn, bool session_present, uint16_t kee
     if (properties != NULL)
         packet.connack.properties = *properties;
     own_limits(conn, &packet.connack.properties);
-    enum err err = mqtt_conn_send(conn, &packet);
+    enum err err = queue(conn, &packet);
     if (err != ERR_OK) {
         mqtt_conn_end(conn, MQTT_PACKET_TOO_LARGE);
         return;
@@ -103,7 +106,7 @@ void mqtt_conn_refuse(struct mqtt_conn *conn, enum mqtt_reason reason)
     packet.connack = (struct mqtt_connack){
         .reason = mqtt_reason_fits(reason, MQTT_CONNACK) ? reason : MQTT_SERVER_UNAVAILABLE};
     conn->server->stats.refused++;
-    (void)!mqtt_conn_send(conn, &packet); /* a courtesy */
+    (void)!queue(conn, &packet); /* a courtesy */
     mqtt_conn_closing(conn, reason);
 }
 
