@@ -29,7 +29,7 @@ static void publish(struct climate *climate, const struct ask_op *ask)
                                         .expiry_s = 10});
 }
 
-static struct ask_op *ask_create(struct climate *climate, struct window *window,
+static struct ask_op *ask_create(struct climate *climate, struct watched *window,
                                  enum climate_because because, const char *request_id)
 {
     char made[ID128_TEXT_BYTES];
@@ -73,7 +73,7 @@ static void ask_own(struct ask_op *ask)
                           });
 }
 
-void climate_ask(struct climate *climate, struct window *window, enum climate_because because)
+void climate_ask(struct climate *climate, struct watched *window, enum climate_because because)
 {
     int64_t now_ms = climate_now_ms(climate);
     climate_trigger_asked(&window->trigger, now_ms);
@@ -102,7 +102,7 @@ void climate_ask(struct climate *climate, struct window *window, enum climate_be
 void climate_answered(struct ask_op *ask, const struct answered *answered)
 {
     struct climate *climate = ask->op.climate;
-    struct window *window = climate_window_find(climate, str_from(ask->op.machine_id));
+    struct watched *window = climate_window_find(climate, str_from(ask->op.machine_id));
     ask->has_answer = true;
     ask->answer = answered->answer;
     ask->version = answered->version;
@@ -126,7 +126,7 @@ void climate_answered(struct ask_op *ask, const struct answered *answered)
     climate_decide(ask);
 }
 
-void climate_ask_expire(struct climate *climate, struct window *window)
+void climate_ask_expire(struct climate *climate, struct watched *window)
 {
     struct ask_op *ask = window->question;
     window->question = NULL;
@@ -136,7 +136,7 @@ void climate_ask_expire(struct climate *climate, struct window *window)
     climate_decided(ask, "no_answer");
 }
 
-void climate_ask_drop(struct window *window)
+void climate_ask_drop(struct watched *window)
 {
     if (window->question != NULL)
         climate_op_free(&window->question->op);
@@ -153,7 +153,7 @@ static bool may_propose(const struct climate *climate, const struct bus_from *fr
 enum err climate_propose(struct climate *climate, struct str machine_id, double position_pct,
                          double confidence, const struct bus_from *from, const char *request_id)
 {
-    struct window *window = climate_window_find(climate, machine_id);
+    struct watched *window = climate_window_find(climate, machine_id);
     if (!may_propose(climate, from)) {
         climate->stats.refused++;
         return ERR_REFUSED;

@@ -38,7 +38,7 @@ static uint32_t window_place(const struct climate *climate, struct str machine_i
     return low;
 }
 
-struct window *climate_window_find(const struct climate *climate, struct str machine_id)
+struct watched *climate_window_find(const struct climate *climate, struct str machine_id)
 {
     if (machine_id.len == 0)
         return NULL;
@@ -56,7 +56,7 @@ static bool window_room(struct climate *climate)
     uint32_t cap = climate->window_cap != 0 ? climate->window_cap * 2 : 8;
     if (cap > WINDOWS_MAX)
         return false;
-    struct window **grown = mem_realloc(climate->window, cap * sizeof(struct window *));
+    struct watched **grown = mem_realloc(climate->window, cap * sizeof(struct watched *));
     if (grown == NULL)
         return false;
     climate->window = grown;
@@ -64,9 +64,9 @@ static bool window_room(struct climate *climate)
     return true;
 }
 
-struct window *climate_window_ensure(struct climate *climate, struct str machine_id)
+struct watched *climate_window_ensure(struct climate *climate, struct str machine_id)
 {
-    struct window *window = climate_window_find(climate, machine_id);
+    struct watched *window = climate_window_find(climate, machine_id);
     if (window != NULL || !id_valid(machine_id) || !window_room(climate))
         return window;
     window = mem_zalloc(sizeof(*window));
@@ -77,7 +77,7 @@ struct window *climate_window_ensure(struct climate *climate, struct str machine
     window->position_pct = NAN;
     uint32_t place = window_place(climate, machine_id);
     memmove(&climate->window[place + 1], &climate->window[place],
-            (climate->window_count - place) * sizeof(struct window *));
+            (climate->window_count - place) * sizeof(struct watched *));
     climate->window[place] = window;
     climate->window_count++;
     return window;
@@ -85,7 +85,7 @@ struct window *climate_window_ensure(struct climate *climate, struct str machine
 
 static bool take_latest(void *cookie, const struct telemetry_latest *latest)
 {
-    struct window *window = cookie;
+    struct watched *window = cookie;
     int feature = climate_feature_find(str_from(latest->type));
     if (feature >= 0)
         climate_trigger_reading(&window->trigger, feature, latest->value, latest->at_ms,
@@ -97,7 +97,7 @@ enum err climate_window_add(struct climate *climate, struct str machine_id)
 {
     if (!id_valid(machine_id))
         return ERR_INPUT;
-    struct window *window = climate_window_ensure(climate, machine_id);
+    struct watched *window = climate_window_ensure(climate, machine_id);
     if (window == NULL)
         return climate->window_count >= WINDOWS_MAX ? ERR_FULL : ERR_NOMEM;
     if (window->present)
@@ -110,7 +110,7 @@ enum err climate_window_add(struct climate *climate, struct str machine_id)
 
 void climate_window_remove(struct climate *climate, struct str machine_id)
 {
-    struct window *window = climate_window_find(climate, machine_id);
+    struct watched *window = climate_window_find(climate, machine_id);
     if (window == NULL)
         return;
     climate_ask_drop(window);
@@ -134,7 +134,7 @@ void climate_plan(struct climate *climate, int64_t due_ms)
 
 /* From when the latency of a command counts: the receipt of what made the question due, but not the
  * time that the minimum interval put it off. */
-static void note_trigger(struct climate *climate, struct window *window, int64_t now_ms,
+static void note_trigger(struct climate *climate, struct watched *window, int64_t now_ms,
                          int64_t asked_before_ms)
 {
     int64_t allowed_ms = now_ms - asked_before_ms - climate_rules.interval_min_ms;
@@ -143,7 +143,7 @@ static void note_trigger(struct climate *climate, struct window *window, int64_t
         window->trigger_us = allowed_us;
 }
 
-void climate_window_consider(struct climate *climate, struct window *window)
+void climate_window_consider(struct climate *climate, struct watched *window)
 {
     int64_t now_ms = climate_now_ms(climate), next_ms = INT64_MAX;
     bool wanted = window->trigger.wanted && !window->trigger.missing_counted;
@@ -178,7 +178,7 @@ int64_t climate_tick(struct climate *climate, int64_t mono_ms)
         return mono_ms + (climate->due_ms - now_ms);
     climate->due_ms = INT64_MAX;
     for (uint32_t i = 0; i < climate->window_count; i++) {
-        struct window *window = climate->window[i];
+        struct watched *window = climate->window[i];
         if (!window->present)
             continue;
         if (window->question != NULL && now_ms >= window->question->answer_until_ms)
@@ -205,7 +205,7 @@ static void readings_stored(void *cookie, struct str machine_id,
                             const char *request_id)
 {
     struct climate *climate = cookie;
-    struct window *window = climate_window_find(climate, machine_id);
+    struct watched *window = climate_window_find(climate, machine_id);
     struct telemetry_latest latest;
     bool concerned = false;
     if (window == NULL || !window->present)
@@ -234,13 +234,13 @@ static void readings_stored(void *cookie, struct str machine_id,
 
 /* ---- looking ---- */
 
-void climate_window_changed(struct climate *climate, const struct window *window)
+void climate_window_changed(struct climate *climate, const struct watched *window)
 {
     if (climate->changed != NULL)
         climate->changed(climate->changed_cookie, str_from(window->machine_id));
 }
 
-static void show(const struct window *window, struct climate_window *ret_window)
+static void show(const struct watched *window, struct climate_window *ret_window)
 {
     const struct climate_trigger *trigger = &window->trigger;
     *ret_window = (struct climate_window){
@@ -264,7 +264,7 @@ static void show(const struct window *window, struct climate_window *ret_window)
 bool climate_window_get(const struct climate *climate, struct str machine_id,
                         struct climate_window *ret_window)
 {
-    const struct window *window = climate_window_find(climate, machine_id);
+    const struct watched *window = climate_window_find(climate, machine_id);
     if (window == NULL || !window->present)
         return false;
     show(window, ret_window);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define WINDOWS_MAX        4096
-#define VERSIONS_MAX       16 /* files kept beside the one that speaks */
+#define VERSIONS_MAX       8 /* files kept beside the one that speaks */
 #define ERRORS_RING        50
 #define SAMPLES_MEMORY_MAX CLIMATE_SAMPLES_LEARN_MAX
 #define SAMPLES_KEPT       8192
@@ -25,7 +25,7 @@ struct op;
 struct ask_op;
 
 /* ---- one window ---- */
-struct window {
+struct watched {
     char machine_id[ID_BYTES_MAX + 1];
     bool present; /* a machine of the kind exists; else only what SQL remembers of it */
     enum climate_mode mode;
@@ -72,7 +72,7 @@ struct climate {
     struct climate_options options;
     double confidence_min;
     struct loop_timer *timer; /* NULL without a loop */
-    struct window **window;   /* sorted by id */
+    struct watched **window;  /* sorted by id */
     uint32_t window_count, window_cap;
     int64_t due_ms; /* server time; INT64_MAX: nothing is due before something arrives */
 
@@ -102,12 +102,12 @@ struct climate {
 
 int64_t climate_now_ms(const struct climate *climate);
 int64_t climate_now_us(const struct climate *climate);
-struct window *climate_window_find(const struct climate *climate, struct str machine_id);
+struct watched *climate_window_find(const struct climate *climate, struct str machine_id);
 /* The one, present or not; NULL: no room, or out of memory. */
-struct window *climate_window_ensure(struct climate *climate, struct str machine_id);
-void climate_window_changed(struct climate *climate, const struct window *window);
+struct watched *climate_window_ensure(struct climate *climate, struct str machine_id);
+void climate_window_changed(struct climate *climate, const struct watched *window);
 /* Something about this window may have become due: ask, or plan when. */
-void climate_window_consider(struct climate *climate, struct window *window);
+void climate_window_consider(struct climate *climate, struct watched *window);
 void climate_plan(struct climate *climate, int64_t due_ms);
 void climate_version_text(uint64_t version, char dst[VERSION_TEXT_BYTES]);
 
@@ -118,11 +118,11 @@ struct answered {
     const char *source; /* "own", "external" */
     const char *actor;
 };
-void climate_ask(struct climate *climate, struct window *window, enum climate_because because);
+void climate_ask(struct climate *climate, struct watched *window, enum climate_because because);
 void climate_answered(struct ask_op *ask, const struct answered *answered);
 /* The question that waits is over: nobody answered. */
-void climate_ask_expire(struct climate *climate, struct window *window);
-void climate_ask_drop(struct window *window);
+void climate_ask_expire(struct climate *climate, struct watched *window);
+void climate_ask_drop(struct watched *window);
 
 /* ---- a change on its way through the store (op.c) ---- */
 struct op {

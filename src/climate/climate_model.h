@@ -13,7 +13,7 @@
  *     "AMWINDOW"  8 bytes      u32 format (1)      u32 bytes of the whole file
  *     u64 version, u64 parent, i64 trained at (epoch ms), u64 samples, u64 samples of people,
  *     u32 origin (enum climate_origin), u32 features (3), u32 hidden (16), u32 lessons
- *     f64 centre[3], f64 scale[3], f64 reach
+ *     f64 centre[3], f64 scale[3], f64 reach      (sound in dB of full scale)
  *     f64 hidden weights [16][3], hidden biases [16], output weights [2][16], output biases [2]
  *     lessons: f64 scaled features[3], f64 position 0..1, f64 by hand (0 or 1)
  *     4 probes: f64 features[3], f64 position, f64 spread, f64 confidence

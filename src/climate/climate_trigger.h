@@ -9,6 +9,7 @@
 struct climate_feature_rule {
     const char *type; /* of the reading */
     double change;    /* since the last question, that is worth another */
+    bool decibel;     /* an amplitude: its change is counted in dB, as it is heard */
     int64_t fresh_ms; /* older than this is a missing value */
 };
 struct climate_rules {
@@ -39,6 +40,10 @@ struct climate_trigger {
     int64_t wanted_at_ms;
     bool missing_counted;
 };
+
+/* dB below full scale; quieter than CLIMATE_SILENCE is silence. */
+#define CLIMATE_SILENCE 1e-4
+double climate_decibel(double amplitude);
 
 /* -1: not a type this room looks at. */
 int climate_feature_find(struct str type);

@@ -71,7 +71,7 @@ static void record_undo(struct op *op)
 void climate_decided(struct ask_op *ask, const char *decision)
 {
     struct climate *climate = ask->op.climate;
-    struct window *window = climate_window_find(climate, str_from(ask->op.machine_id));
+    struct watched *window = climate_window_find(climate, str_from(ask->op.machine_id));
     ask->decision = decision;
     if (window != NULL && window->ask_count == ask->ask_number) {
         window->decision = decision;
@@ -90,7 +90,7 @@ static void submitted(void *cookie, enum err err, enum queue_verdict verdict, ui
 {
     struct ask_op *ask = cookie;
     struct climate *climate = ask->op.climate;
-    struct window *window = climate_window_find(climate, str_from(ask->op.machine_id));
+    struct watched *window = climate_window_find(climate, str_from(ask->op.machine_id));
     bool made = err == ERR_OK && verdict == QUEUE_DONE;
     if (!made) {
         if (window != NULL && window->has_target && window->target_id == 0)
@@ -129,7 +129,7 @@ static enum err submit(struct ask_op *ask, double position_pct)
                         submitted, ask);
 }
 
-static bool on_hold(const struct climate *climate, const struct window *window)
+static bool on_hold(const struct climate *climate, const struct watched *window)
 {
     struct queue_machine machine;
     return queue_machine_get(climate->options.queue, str_from(window->machine_id), &machine) &&
@@ -138,7 +138,7 @@ static bool on_hold(const struct climate *climate, const struct window *window)
 
 /* Where it stands, or will: a command on its way counts, also one that an earlier run of this
  * program or a person made.  NAN: not known. */
-static double bound_for(const struct climate *climate, const struct window *window)
+static double bound_for(const struct climate *climate, const struct watched *window)
 {
     struct queue_machine machine;
     if (window->has_target)
@@ -151,7 +151,7 @@ static double bound_for(const struct climate *climate, const struct window *wind
 }
 
 /* NULL: nothing speaks against a command. */
-static const char *objection(struct climate *climate, const struct window *window,
+static const char *objection(struct climate *climate, const struct watched *window,
                              const struct ask_op *ask, double position_pct)
 {
     double now_pct = bound_for(climate, window);
@@ -177,7 +177,7 @@ static const char *objection(struct climate *climate, const struct window *windo
 void climate_decide(struct ask_op *ask)
 {
     struct climate *climate = ask->op.climate;
-    struct window *window = climate_window_find(climate, str_from(ask->op.machine_id));
+    struct watched *window = climate_window_find(climate, str_from(ask->op.machine_id));
     ASSERT(window != NULL && ask->has_answer);
     double position_pct = round(ask->answer.position_pct);
     const char *why_not = objection(climate, window, ask, position_pct);

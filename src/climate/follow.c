@@ -136,7 +136,7 @@ static void follow_undo(struct op *op)
     op->climate->stats.unrecorded++;
 }
 
-static void fill_sample(struct follow_op *follow, const struct window *window,
+static void fill_sample(struct follow_op *follow, const struct watched *window,
                         const struct queue_command *command)
 {
     struct climate *climate = follow->op.climate;
@@ -156,7 +156,7 @@ static void fill_sample(struct follow_op *follow, const struct window *window,
                            : climate_model_ask(climate->model, &follow->features).position_pct;
 }
 
-static void record_action(struct climate *climate, struct window *window,
+static void record_action(struct climate *climate, struct watched *window,
                           const struct queue_command *command, bool completed)
 {
     struct follow_op *follow =
@@ -212,7 +212,7 @@ static void hold_done(struct store_job *job, enum err err)
     climate_op_free(&((struct hold_op *)(void *)job)->op);
 }
 
-static void person_decided(struct climate *climate, struct window *window,
+static void person_decided(struct climate *climate, struct watched *window,
                            const struct queue_command *command)
 {
     int64_t now_ms = climate_now_ms(climate);
@@ -239,7 +239,7 @@ static bool ours(const struct queue_command *command)
 void climate_command_changed(struct climate *climate, const struct queue_change *change)
 {
     const struct queue_command *command = change->command;
-    struct window *window = climate_window_find(climate, command->machine_id);
+    struct watched *window = climate_window_find(climate, command->machine_id);
     if (!ours(command) || window == NULL)
         return;
     bool ended = queue_state_final(command->state);

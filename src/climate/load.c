@@ -20,7 +20,7 @@ static enum err load_windows(struct climate *climate, struct store_db *db)
     struct store_stmt *stmt = climate_sql(db, SQL_WINDOWS_ALL);
     enum err err;
     while ((err = store_row(stmt)) == ERR_OK) {
-        struct window *window = climate_window_ensure(climate, store_col_text(stmt, 0));
+        struct watched *window = climate_window_ensure(climate, store_col_text(stmt, 0));
         if (window == NULL)
             return ERR_NOMEM;
         window->mode =

@@ -33,7 +33,7 @@ static void mode_done(struct store_job *job, enum err err)
 {
     struct mode_op *set = (struct mode_op *)(void *)job;
     struct climate *climate = set->op.climate;
-    struct window *window = climate_window_find(climate, str_from(set->op.machine_id));
+    struct watched *window = climate_window_find(climate, str_from(set->op.machine_id));
     if (err == ERR_OK && window != NULL) {
         window->mode = set->mode;
         window->hold_until_ms = 0;
@@ -52,7 +52,7 @@ enum err climate_mode_set(struct climate *climate, struct str machine_id, enum c
                           struct str actor, const char *request_id,
                           void (*done)(void *cookie, enum err err), void *cookie)
 {
-    const struct window *window = climate_window_find(climate, machine_id);
+    const struct watched *window = climate_window_find(climate, machine_id);
     if (window == NULL || !window->present)
         return ERR_NOT_FOUND;
     struct mode_op *set = climate_op_create(climate, sizeof(*set), machine_id, actor, request_id);

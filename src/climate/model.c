@@ -1,6 +1,8 @@
 /* The network forward, and what an answer is worth. */
 #include "climate/model_int.h"
 
+#include "climate/climate_trigger.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -9,8 +11,8 @@
 
 enum err climate_model_create(uint64_t seed, struct climate_model **ret_model)
 {
-    static const double centre[CLIMATE_FEATURES] = {22, 45, 0.1};
-    static const double scale[CLIMATE_FEATURES] = {3, 15, 0.1};
+    static const double centre[CLIMATE_FEATURES] = {22, 45, -35};
+    static const double scale[CLIMATE_FEATURES] = {3, 15, 10};
     struct climate_model *model = mem_zalloc(sizeof(*model));
     struct rng rng;
     if (model == NULL)
@@ -80,11 +82,19 @@ static double clamp(double value, double least, double most)
     return value > most ? most : value;
 }
 
+/* Loudness is heard, and grows with the number of people, in dB. */
+void climate_model_raw(const struct climate_features *features, double ret_raw[CLIMATE_FEATURES])
+{
+    ret_raw[0] = features->temperature_c;
+    ret_raw[1] = features->humidity_pct;
+    ret_raw[2] = climate_decibel(features->sound_volume);
+}
+
 void climate_model_scale(const struct climate_model *model, const struct climate_features *features,
                          double ret_x[CLIMATE_FEATURES])
 {
-    const double raw[CLIMATE_FEATURES] = {features->temperature_c, features->humidity_pct,
-                                          features->sound_volume};
+    double raw[CLIMATE_FEATURES];
+    climate_model_raw(features, raw);
     for (size_t i = 0; i < CLIMATE_FEATURES; i++)
         ret_x[i] = clamp((raw[i] - model->centre[i]) / model->scale[i], -SCALED_MAX, SCALED_MAX);
 }

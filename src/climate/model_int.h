@@ -48,6 +48,7 @@ struct model_pass {
     double mean, log_variance; /* 0..1; clamped */
     bool clamped;
 };
+void climate_model_raw(const struct climate_features *features, double ret_raw[CLIMATE_FEATURES]);
 void climate_model_scale(const struct climate_model *model, const struct climate_features *features,
                          double ret_x[CLIMATE_FEATURES]);
 void climate_model_forward(const struct model_weights *weights, const double x[CLIMATE_FEATURES],

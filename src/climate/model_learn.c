@@ -7,15 +7,17 @@
 #include <math.h>
 #include <string.h>
 
-#define LEARN_STEPS 400
-#define LEARN_BATCH 32
-#define LEARN_RATE  0.004
+#define LEARN_STEPS   2000
+#define LEARN_CHUNK   20 /* after so many it is looked whether it forgets */
+#define LEARN_BATCH   24
+#define LEARN_RATE    0.006
+#define TAUGHT_WEIGHT 2 /* against a setting by hand */
 /* A lesson this near (scaled) to a setting by hand gives way to it; further out it counts fully. */
-#define GIVE_WAY 0.8
+#define GIVE_WAY 1.8
 /* Points that a new version may be worse. */
-#define WORSE_TAUGHT   2.5
+#define WORSE_TAUGHT   6.0
 #define WORSE_HELD_OUT 1.0
-#define DRIFT_MAX      8.0 /* from the lessons, over all versions */
+#define DRIFT_MAX      9.0 /* from the lessons, over all versions */
 
 const char *climate_verdict_text(enum climate_verdict verdict)
 {
@@ -78,7 +80,7 @@ static void take_lessons(struct learn_run *run)
         struct model_example *example = &run->taught[run->taught_count++];
         memcpy(example->x, lesson->x, sizeof(example->x));
         example->y = lesson->y;
-        example->weight = 1 - exp(-(nearest / GIVE_WAY) * (nearest / GIVE_WAY));
+        example->weight = TAUGHT_WEIGHT * (1 - exp(-(nearest / GIVE_WAY) * (nearest / GIVE_WAY)));
     }
 }
 
@@ -100,29 +102,6 @@ static void keep_by_hand(struct learn_run *run)
     }
 }
 
-static void train(struct learn_run *run, uint64_t seed)
-{
-    struct model_trainer trainer = {.rate = LEARN_RATE};
-    struct model_weights gradient;
-    struct rng rng;
-    rng_init(&rng, seed);
-    for (uint32_t step = 0; step < LEARN_STEPS; step++) {
-        double weight = 0;
-        memset(&gradient, 0, sizeof(gradient));
-        for (uint32_t n = 0; n < LEARN_BATCH; n++) {
-            const struct model_example *example;
-            if (n % 2 == 0 || run->taught_count == 0)
-                example = &run->person[rng_below(&rng, (uint32_t)run->person_count)];
-            else
-                example = &run->taught[rng_below(&rng, (uint32_t)run->taught_count)];
-            weight += example->weight;
-            (void)climate_model_gradient(&run->model->weights, example, &gradient);
-        }
-        trainer.rate = LEARN_RATE * (1 - 0.9 * step / LEARN_STEPS);
-        climate_model_step(&trainer, &run->model->weights, &gradient, weight);
-    }
-}
-
 /* Weighted by how far each lesson is from what people set. */
 static double taught_error(const struct learn_run *run, const struct climate_model *model)
 {
@@ -134,6 +113,49 @@ static double taught_error(const struct learn_run *run, const struct climate_mod
         weight += run->taught[n].weight;
     }
     return weight > 1e-9 ? sum / weight : (double)NAN;
+}
+
+static void learn_chunk(struct learn_run *run, struct model_trainer *trainer, struct rng *rng)
+{
+    struct model_weights gradient;
+    for (uint32_t step = 0; step < LEARN_CHUNK; step++) {
+        double weight = 0;
+        memset(&gradient, 0, sizeof(gradient));
+        for (uint32_t n = 0; n < LEARN_BATCH; n++) {
+            const struct model_example *example;
+            if (n % 3 == 0 || run->taught_count == 0)
+                example = &run->person[rng_below(rng, (uint32_t)run->person_count)];
+            else
+                example = &run->taught[rng_below(rng, (uint32_t)run->taught_count)];
+            weight += example->weight;
+            (void)climate_model_gradient(&run->model->weights, example, &gradient);
+        }
+        climate_model_step(trainer, &run->model->weights, &gradient, weight);
+    }
+}
+
+/* As far as it goes without forgetting more than `taught_most`. */
+static void train(struct learn_run *run, double taught_most, uint64_t seed)
+{
+    struct model_trainer trainer = {.rate = LEARN_RATE};
+    struct model_weights best = run->model->weights;
+    double best_error = INFINITY;
+    struct rng rng;
+    rng_init(&rng, seed);
+    for (uint32_t step = 0; step < LEARN_STEPS; step += LEARN_CHUNK) {
+        /* Gently at first: before Adam knows the slopes its steps are as long as they may be. */
+        double warm = fmin(1, (step + LEARN_CHUNK) / (0.1 * LEARN_STEPS));
+        trainer.rate = LEARN_RATE * warm * (1 - 0.9 * step / LEARN_STEPS);
+        learn_chunk(run, &trainer, &rng);
+        double error = climate_model_error(run->model, run->shown, run->person_count);
+        bool forgets = taught_error(run, run->model) > taught_most;
+        /* The first is kept in any case: there must be something to judge. */
+        if (step > 0 && (forgets || !(error < best_error)))
+            continue;
+        best = run->model->weights;
+        best_error = forgets ? INFINITY : error;
+    }
+    run->model->weights = best;
 }
 
 static enum climate_verdict judge(const struct climate_gate *gate,
@@ -171,7 +193,7 @@ enum err climate_model_learn(const struct climate_model *model,
         .shown_before = climate_model_error(model, run->shown, run->person_count),
         .held_out_before = climate_model_error(model, run->held_out, run->held_out_count),
         .taught_before = taught_error(run, model)};
-    train(run, seed);
+    train(run, fmin(fmax(gate.taught_before, 0) + WORSE_TAUGHT, DRIFT_MAX), seed);
     gate.shown_after = climate_model_error(candidate, run->shown, run->person_count);
     gate.held_out_after = climate_model_error(candidate, run->held_out, run->held_out_count);
     gate.taught_after = taught_error(run, candidate);

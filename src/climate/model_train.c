@@ -1,5 +1,6 @@
 /* The network backward, and training from nothing. */
 #include "climate/model_int.h"
+#include "climate/teach_int.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,26 +68,19 @@ void climate_model_step(struct model_trainer *trainer, struct model_weights *wei
 
 /* ---- scaling and lessons ---- */
 
-static void raw_of(const struct climate_features *features, double ret_raw[CLIMATE_FEATURES])
-{
-    ret_raw[0] = features->temperature_c;
-    ret_raw[1] = features->humidity_pct;
-    ret_raw[2] = features->sound_volume;
-}
-
 static void fit_scale(struct climate_model *model, const struct climate_sample *samples,
                       size_t count)
 {
     double sum[CLIMATE_FEATURES] = {0}, square[CLIMATE_FEATURES] = {0}, raw[CLIMATE_FEATURES];
     for (size_t n = 0; n < count; n++) {
-        raw_of(&samples[n].features, raw);
+        climate_model_raw(&samples[n].features, raw);
         for (size_t i = 0; i < CLIMATE_FEATURES; i++)
             sum[i] += raw[i];
     }
     for (size_t i = 0; i < CLIMATE_FEATURES; i++)
         model->centre[i] = sum[i] / (double)count;
     for (size_t n = 0; n < count; n++) {
-        raw_of(&samples[n].features, raw);
+        climate_model_raw(&samples[n].features, raw);
         for (size_t i = 0; i < CLIMATE_FEATURES; i++)
             square[i] += (raw[i] - model->centre[i]) * (raw[i] - model->centre[i]);
     }
@@ -167,6 +161,49 @@ static enum err fit_all(struct fit_run *run, const struct climate_fit *fit)
     return climate_model_finite(run->model) ? ERR_OK : ERR_INPUT;
 }
 
+static void take_examples(const struct climate_model *model, const struct climate_sample *samples,
+                          size_t count, struct model_example *ret_example)
+{
+    for (size_t n = 0; n < count; n++) {
+        climate_model_scale(model, &samples[n].features, ret_example[n].x);
+        ret_example[n].y = samples[n].position_pct / 100;
+        ret_example[n].weight = 1;
+    }
+}
+
+/* What a lesson teaches later is what the finished model says there. */
+static void answer_lessons(struct climate_model *model)
+{
+    for (uint32_t i = 0; i < model->about.lessons; i++) {
+        struct model_pass pass;
+        climate_model_forward(&model->weights, model->lesson[i].x, &pass);
+        model->lesson[i].y = pass.mean;
+    }
+}
+
+enum err climate_model_refit_spread(struct climate_model *model,
+                                    const struct climate_sample *samples, size_t count,
+                                    uint64_t seed)
+{
+    struct model_weights kept = model->weights;
+    struct fit_run run = {.model = model, .count = count, .trainer = {.rate = 0.01}};
+    run.example = mem_alloc(count * sizeof(*run.example));
+    if (run.example == NULL)
+        return ERR_NOMEM;
+    rng_init(&run.rng, seed);
+    take_examples(model, samples, count, run.example);
+    for (uint32_t epoch = 0; epoch < EPOCHS / 3; epoch++) {
+        (void)fit_epoch(&run);
+        /* Everything but the way to the spread goes back to what it was. */
+        memcpy(kept.output[1], model->weights.output[1], sizeof(kept.output[1]));
+        kept.output_bias[1] = model->weights.output_bias[1];
+        model->weights = kept;
+    }
+    answer_lessons(model);
+    mem_free(run.example);
+    return climate_model_finite(model) ? ERR_OK : ERR_INPUT;
+}
+
 enum err climate_model_fit(struct climate_model *model, const struct climate_sample *samples,
                            size_t count, const struct climate_fit *fit)
 {
@@ -185,19 +222,11 @@ enum err climate_model_fit(struct climate_model *model, const struct climate_sam
         rng_init(&run.rng, fit->seed);
         fit_scale(model, samples, count);
         choose_lessons(model, samples, count, distance);
-        for (size_t n = 0; n < count; n++) {
-            climate_model_scale(model, &samples[n].features, run.example[n].x);
-            run.example[n].y = samples[n].position_pct / 100;
-            run.example[n].weight = 1;
-        }
+        take_examples(model, samples, count, run.example);
         err = fit_all(&run, fit);
     }
-    /* What a lesson teaches later is what the finished model says there. */
-    for (uint32_t i = 0; err == ERR_OK && i < model->about.lessons; i++) {
-        struct model_pass pass;
-        climate_model_forward(&model->weights, model->lesson[i].x, &pass);
-        model->lesson[i].y = pass.mean;
-    }
+    if (err == ERR_OK)
+        answer_lessons(model);
     model->about.samples = count;
     mem_free(distance);
     mem_free(run.example);

@@ -9,9 +9,9 @@
 #include <math.h>
 
 const struct climate_rules climate_rules = {
-    .feature = {{"temperature", 0.3, 180000},
-                {"humidity", 2.0, 180000},
-                {"sound_volume", 0.03, 180000}},
+    .feature = {{"temperature", 0.3, false, 180000},
+                {"humidity", 2.0, false, 180000},
+                {"sound_volume", 3.0, true, 180000}},
     .turn = 1.5,
     .interval_min_ms = 10000,
     .age_max_ms = 300000,
@@ -25,6 +25,11 @@ const char *climate_because_name(enum climate_because because)
 {
     static const char *const names[] = {"start", "change", "age", "unasked"};
     return names[because];
+}
+
+double climate_decibel(double amplitude)
+{
+    return 20 * log10(fmax(amplitude, CLIMATE_SILENCE));
 }
 
 int climate_feature_find(struct str type)
@@ -71,9 +76,16 @@ bool climate_trigger_features(const struct climate_trigger *trigger, int64_t now
     return true;
 }
 
+static double change_of(const struct climate_trigger *trigger, int i)
+{
+    if (!climate_rules.feature[i].decibel)
+        return trigger->value[i] - trigger->asked[i];
+    return climate_decibel(trigger->value[i]) - climate_decibel(trigger->asked[i]);
+}
+
 static bool moved(const struct climate_trigger *trigger, int i)
 {
-    double change = trigger->value[i] - trigger->asked[i];
+    double change = change_of(trigger, i);
     int direction = change > 0 ? 1 : -1;
     bool turned = trigger->direction[i] != 0 && trigger->direction[i] != direction;
     double least = climate_rules.feature[i].change * (turned ? climate_rules.turn : 1);
@@ -142,7 +154,7 @@ enum climate_due climate_trigger_due(struct climate_trigger *trigger, int64_t no
 void climate_trigger_asked(struct climate_trigger *trigger, int64_t now_ms)
 {
     for (int i = 0; i < CLIMATE_FEATURES; i++) {
-        double change = trigger->value[i] - trigger->asked[i];
+        double change = change_of(trigger, i);
         if (trigger->ever_asked && moved(trigger, i))
             trigger->direction[i] = change > 0 ? 1 : -1;
         trigger->asked[i] = trigger->value[i];
