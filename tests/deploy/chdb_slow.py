@@ -14,7 +14,7 @@ import time
 import unittest
 
 from deploy import fill_in
-from queries_test import HOUR, TABLES, dashboards, questions
+from queries_test import HOUR, TABLES, dashboards, documented, questions
 
 CHDB = 'chdb@3.4.0'
 TOKEN = "SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = '%s'"
@@ -96,7 +96,7 @@ class Embedded(unittest.TestCase):
                  if 'query_log' not in target['rawSql']]
         filled = [fill_in(target['rawSql'], self.now - 24 * HOUR, self.now, {'device': machines, 'machines': machines})
                   for _, _, target in asked]
-        answers = self.run_all([*self.begin(), *chosen, *filled])[-len(filled):]
+        answers = self.run_all([*self.begin(), *documented(), *chosen, *filled])[-len(filled):]
         for (name, panel, _), answer in zip(asked, answers):
             self.assertTrue(answer.strip(), f"{name}: {panel['title']}")
 

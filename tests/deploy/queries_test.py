@@ -12,7 +12,7 @@ import time
 import unittest
 import urllib.parse
 
-from deploy import GRAFANA, ClickHouse, Prometheus, fill_in, interval_s
+from deploy import GRAFANA, ROOT, ClickHouse, Prometheus, fill_in, interval_s
 from samples import FAMILIES, open_metrics
 
 TABLES = ('sensor_readings', 'window_actions', 'ml_predictions', 'device_registry')
@@ -27,6 +27,13 @@ def questions(source):
     """(dashboard, panel, target) for every target of this kind of source."""
     return [(name, panel, target) for name, dashboard in dashboards().items() for panel in dashboard['panels']
             for target in panel.get('targets', []) if target['datasource']['type'] == source]
+
+
+def documented():
+    """The SQL of docs/queries.md."""
+    found = re.findall(r'```sql\n(.*?)```', (ROOT / 'docs' / 'queries.md').read_text(), re.S)
+    assert len(found) >= 8
+    return found
 
 
 def columns_named(panel):
@@ -146,6 +153,14 @@ class AskClickHouse(unittest.TestCase):
                 found = json.loads(self.server.ask(sql + ' FORMAT JSONCompact'))
                 self.assertEqual(found['data'], [], panel['title'])
 
+    def test_the_queries_of_the_documentation_run(self):
+        for sql in documented():
+            rows = json.loads(self.server.ask(sql + ' FORMAT JSONCompact'))['data']
+            self.assertEqual(bool(rows), 'gap_s > 600' not in sql, sql)  # every five minutes there is one
+            if not rows:
+                text = self.server.ask(sql.replace('gap_s > 600', 'gap_s > 200'))
+                self.assertIn(len(text.splitlines()), (287, 288), text[:200])
+
     def test_values_are_right(self):
         """The figures behind a few panels, counted by hand: 289 steps of 5 minutes, 3 machines."""
         by_title = {panel['title']: target for _, panel, target in questions('grafana-clickhouse-datasource')}
@@ -189,6 +204,15 @@ class AskPrometheus(unittest.TestCase):
                 self.assertTrue(any(value == value for value in values), where)
                 for label in re.findall(r'\{\{(\w+)\}\}', target['legendFormat']):
                     self.assertTrue(all(label in one['metric'] for one in found), (where, label))
+
+    def test_the_queries_of_the_documentation_run(self):
+        text = (ROOT / 'docs' / 'queries.md').read_text()
+        found = text.rsplit('```', 2)[1].strip().splitlines()
+        self.assertGreaterEqual(len(found), 5)
+        for expr in found:
+            self.ask('query', query=expr, time=self.time_to)
+            for word in re.findall(r'\bautomat_\w+', expr):
+                self.assertIn(re.sub(r'_bucket$', '', word), FAMILIES, expr)
 
     def test_only_figures_that_the_server_has(self):
         for _, panel, target in questions('prometheus'):

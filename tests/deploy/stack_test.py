@@ -80,7 +80,7 @@ class Stack(unittest.TestCase):
         clickhouse.kill()
         self.send(automat, 200, 300)
         until(lambda: automat.figure('automat_clickhouse_up') == 0, 'ClickHouse is missed')
-        self.assertGreaterEqual(automat.figure('automat_clickhouse_outbox_rows'), 300)
+        until(lambda: automat.figure('automat_clickhouse_outbox_rows') >= 300, 'rows that wait')
         clickhouse.again()
         until(lambda: automat.figure('automat_clickhouse_outbox_rows') == 0, 'an empty outbox', 120)
         self.assertEqual(clickhouse.ask('SELECT count(), uniqExact(value), round(sum(value), 2) FROM sensor_readings '
