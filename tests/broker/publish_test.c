@@ -69,7 +69,7 @@ TEST(reasons_are_for_5_0)
     struct peer old, fresh;
     CHECK(!peer_connect(&world, &old, "d1", "d1", true));
     CHECK(!peer_connect5(&world, &fresh, "d2", "d2", true, 0));
-    for (uint16_t i = 0; i < ARRAY_COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         world.mode = rows[i].mode;
         peer_publish(&old, "sensor/d1/a", "1", 1, 1);
         peer_publish(&fresh, "sensor/d2/a", "1", 1, 1);

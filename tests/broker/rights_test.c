@@ -94,18 +94,20 @@ TEST(the_table_says_who)
 }
 
 /* What a filter that was allowed can match may be delivered: tried with many small ones. */
-static void make(struct rng *rng, const char *const *words, uint32_t count, bool filter, char *dst)
+static void make(struct rng *rng, const char *const *words, uint32_t count, bool filter,
+                 char dst[200])
 {
     uint32_t levels = 1 + rng_below(rng, 5);
-    dst[0] = '\0';
+    struct text text;
+    text_init(&text, dst, 200);
     for (uint32_t i = 0; i < levels; i++) {
         uint32_t wild = filter ? rng_below(rng, 6) : 5;
         if (i > 0)
-            strcat(dst, "/");
+            text_add_char(&text, '/');
         if (wild == 0 && i + 1 == levels)
-            strcat(dst, "#");
+            text_add_char(&text, '#');
         else
-            strcat(dst, wild == 1 ? "+" : words[rng_below(rng, count)]);
+            text_add(&text, wild == 1 ? STR("+") : str_from(words[rng_below(rng, count)]));
     }
 }
 

@@ -33,15 +33,17 @@ static void make(struct rng *rng, bool filter, char dst[64])
     static const char *const words[] = {"a", "b", "c", "", "$x", "aa"};
     uint32_t levels = 1 + rng_below(rng, 4);
     do {
-        dst[0] = '\0';
+        struct text text;
+        text_init(&text, dst, 64);
         for (uint32_t i = 0; i < levels; i++) {
             uint32_t wild = filter ? rng_below(rng, 5) : 4;
             if (i > 0)
-                strcat(dst, "/");
+                text_add_char(&text, '/');
             if (wild == 0 && i + 1 == levels)
-                strcat(dst, "#");
+                text_add_char(&text, '#');
             else
-                strcat(dst, wild == 1 ? "+" : words[rng_below(rng, ARRAY_COUNT(words))]);
+                text_add(&text, wild == 1 ? STR("+")
+                                          : str_from(words[rng_below(rng, ARRAY_COUNT(words))]));
         }
     } while (dst[0] == '\0');
 }
@@ -60,7 +62,7 @@ static struct place *place_add(struct broker_tree *tree, struct place *places, u
     if (filter ? node->subscriptions != NULL : node->retained != NULL)
         return NULL;
     struct place *place = &places[(*count)++];
-    strcpy(place->path, path);
+    CHECK_OK(str_copy(place->path, sizeof(place->path), str_from(path)));
     place->node = node;
     if (filter)
         node->subscriptions = (void *)place; /* something that hangs on the node */
