@@ -149,7 +149,7 @@ class Demo(Cli):
         server = self.server('--demo', '--demo-speed', '20')
         admin = server.admin()
         until(lambda: [one for one in admin.pages('/api/machines') if one['online']], seconds=60, what='the twin')
-        self.assertEqual(len(admin.pages('/api/machines')), 1)
+        self.assertEqual(len(admin.pages('/api/machines')), 2)
         until(lambda: self.links(server), what='the link')
         self.assertEqual(len(admin.get('/api/accounts').json['items']), 1)
 
