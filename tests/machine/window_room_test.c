@@ -184,6 +184,44 @@ TEST(everything_stays_within_what_can_be)
     }
 }
 
+/* Against tables: saturation pressure over water, Pa. */
+TEST(vapour_is_that_of_the_tables)
+{
+    static const struct {
+        double temperature_c, saturation_pa;
+    } rows[] = {{-10.0, 286.5}, {0.0, 611.2}, {10.0, 1227.9}, {20.0, 2338.8}, {30.0, 4245.2}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        double pa = rows[i].saturation_pa;
+        double vapour = window_room_vapour(rows[i].temperature_c, 100.0);
+        CHECK_NEAR(vapour, 0.622 * pa / (101325.0 - pa), 0.006 * vapour);
+        for (double humidity = 5.0; humidity < 100.0; humidity += 19.0)
+            CHECK_NEAR(window_room_humidity(rows[i].temperature_c,
+                                            window_room_vapour(rows[i].temperature_c, humidity)),
+                       humidity, 1e-9);
+    }
+}
+
+/* Twelve people are 3.5 in a group of speakers each: 93 - 20 lg(3.5 * 90 / 12) = 64.6 dB. */
+TEST(talk_has_the_level_of_the_formula)
+{
+    struct window_room room = room_at(4, 100, 3, &nobody);
+    for (int i = 0; i < 200; i++) { /* no steam, no lorry at this moment */
+        window_room_step(&room, 0.0, 1000);
+        CHECK(room.sound_db < 50.0);
+    }
+    double sum = 0.0;
+    room = room_at(4, 100, 12, NULL);
+    room.machine_s = 0.0;
+    room.people = 12;
+    for (int i = 0; i < 50; i++) {
+        struct window_room now = room;
+        rng_init(&now.rng, (uint64_t)i);
+        window_room_step(&now, 0.0, 1);
+        sum += now.people == 12 && now.machine_s <= 0.0 ? now.sound_db : 64.6;
+    }
+    CHECK_NEAR(sum / 50.0, 64.6, 0.5);
+}
+
 /* ---- weather ---- */
 
 TEST(summer_is_warmer_than_winter_and_noon_brighter_than_night)
