@@ -216,6 +216,28 @@ TEST(a_program_that_is_held_up_starts_again_from_rest)
     }
 }
 
+/* Steps of any length up to the watchdog's: the sash goes on meanwhile, and that is no alarm. */
+TEST(uneven_steps_are_no_alarm)
+{
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct sim sim;
+        NOTE("seed %u", (unsigned)seed);
+        sim_init(&sim, seed, 10);
+        for (int32_t order = 0; order < 3; order++) {
+            sim_start(&sim, (int32_t)rng_below(&sim.rng, 100001));
+            for (uint64_t end_ms = sim.now_ms + 60000; sim.results == 0 && sim.now_ms < end_ms;) {
+                sim.dt_ms = rng_chance(&sim.rng, 0.1)
+                                ? 10 + rng_below(&sim.rng, WINDOW_WATCHDOG_MS - 9)
+                                : 10;
+                sim_step(&sim);
+            }
+            CHECK_EQ(sim.results, 1);
+            sim_expect(sim.result, WINDOW_OUTCOME_COMPLETE, WINDOW_OK);
+            CHECK(sim.physics.end_n_max < 1.0);
+        }
+    }
+}
+
 /* ---- what may be ordered ---- */
 
 TEST(orders_outside_the_limits_are_refused)
