@@ -174,7 +174,7 @@ static inline void clickhouse_start(struct clickhouse_server *server)
             return;
     }
     NOTE("%s", kit_read_file(kit_path(server->dir, "out"), NULL));
-    CHECK(!"clickhouse-server does not start");
+    CHECK_STR("clickhouse-server", "started");
 }
 
 static inline void clickhouse_kill(struct clickhouse_server *server) /* -9; any thread */

@@ -381,6 +381,22 @@ TEST(away_from_the_start_and_for_long)
     end(world);
 }
 
+/* An INSERT that was still under way when we had looked, and arrived after we sent it again. */
+TEST(a_copy_that_came_late_goes_when_parts_are_merged)
+{
+    struct world *world = begin();
+    clickhouse_start(world->server);
+    open_world(world, CLICKHOUSE_SERVER_PASSWORD);
+    fill(world, TELEMETRY_SINK_READINGS, DAY, 500);
+    until_rows(world, 500);
+    (void)clickhouse_ask(world->server,
+                         "INSERT INTO sensor_readings SELECT * FROM sensor_readings");
+    CHECK_STR(clickhouse_ask(world->server, COUNT_SQL), "1000\t500\t249500");
+    (void)clickhouse_ask(world->server, "OPTIMIZE TABLE sensor_readings FINAL");
+    check_once(world, 500);
+    end(world);
+}
+
 /* We die between their INSERT and our bookkeeping. */
 TEST(our_own_restart_finds_the_batch_and_looks_first)
 {

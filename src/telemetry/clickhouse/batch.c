@@ -71,6 +71,7 @@ static enum err choose(struct store_db *db, struct telemetry_clickhouse_batch *b
 {
     int64_t rows = 0;
     size_t bytes = 0;
+    int pieces = 0;
     struct store_stmt *stmt = store_prepare(db, &statements, OLDEST);
     store_bind_i64(stmt, 1, batch->table);
     enum err err = store_row(stmt);
@@ -85,14 +86,15 @@ static enum err choose(struct store_db *db, struct telemetry_clickhouse_batch *b
         int64_t more = store_col_i64(stmt, 1);
         size_t more_bytes = (size_t)store_col_i64(stmt, 2);
         batch->full =
-            rows > 0 && (rows + more > (int64_t)rows_max || bytes + more_bytes > bytes_max);
+            pieces > 0 && (rows + more > (int64_t)rows_max || bytes + more_bytes > bytes_max);
         if (batch->full)
             break;
-        if (rows == 0)
+        if (pieces == 0)
             batch->first_outbox_id = store_col_i64(stmt, 0);
         batch->last_outbox_id = store_col_i64(stmt, 0);
         rows += more;
         bytes += more_bytes;
+        batch->full = ++pieces == PIECES_MAX;
     }
     *ret_rows = rows;
     return err == ERR_NOT_FOUND ? ERR_OK : err;

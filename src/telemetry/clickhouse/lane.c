@@ -244,13 +244,14 @@ static void look_stored(struct clickhouse_lane *lane)
     char sql[320];
     char t[ID128_TEXT_BYTES];
     int64_t day_s = lane->batch.day * (TELEMETRY_DAY_MS / 1000);
+    int64_t next_s = day_s + TELEMETRY_DAY_MS / 1000;
     id128_text(lane->batch.token, t);
     (void)snprintf(sql, sizeof(sql),
                    "SELECT uniqExact(row), max(row) FROM %s WHERE batch = "
                    "toUUID('%.8s-%.4s-%.4s-%.4s-%s') AND at >= toDateTime(%lld, 'UTC') AND "
                    "at < toDateTime(%lld, 'UTC') FORMAT TabSeparated",
                    telemetry_clickhouse_table_name(lane->table), t, t + 8, t + 12, t + 16, t + 20,
-                   (long long)day_s, (long long)(day_s + TELEMETRY_DAY_MS / 1000));
+                   (long long)day_s, (long long)next_s);
     ask(lane, LANE_LOOK_STORED,
         &(struct telemetry_clickhouse_request){.channel = lane->table, .sql = sql});
 }
