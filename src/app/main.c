@@ -31,6 +31,8 @@ static const struct subcommand {
      "machines, readings and alerts in the terminal"},
     {"validate", OPTIONS_VALIDATE, app_validate, "validate --mqtt HOST:PORT [options]",
      "follow marked readings all the way, and say what went missing"},
+    {"climate", OPTIONS_CLIMATE, app_climate, "climate train|show|eval|rollback [options]",
+     "teach, look at and judge the window model"},
     {"demo", OPTIONS_DEMO, app_demo, "demo remove --data DIR", "remove what --demo seeded"},
 };
 

@@ -20,7 +20,7 @@ struct row {
 #define AT(field) offsetof(struct options, field)
 #define LOCAL     (OPTIONS_SERVE | OPTIONS_AUDIT | OPTIONS_BACKUP | OPTIONS_RESTORE | OPTIONS_DEMO)
 #define TOOLS     (OPTIONS_LOAD | OPTIONS_MONITOR | OPTIONS_VALIDATE)
-#define REMOTE    (OPTIONS_TWIN | OPTIONS_MACHINE | OPTIONS_ACCOUNT | TOOLS)
+#define REMOTE    (OPTIONS_TWIN | OPTIONS_MACHINE | OPTIONS_ACCOUNT | OPTIONS_CLIMATE | TOOLS)
 
 static const struct row rows[] = {
     {"listen", ROW_ADDRESS, OPTIONS_SERVE, AT(listen), 0, 0, "HOST:PORT", "127.0.0.1:8000",
@@ -136,6 +136,12 @@ static const struct row rows[] = {
      "its configuration", false},
     {"role", ROW_TEXT, OPTIONS_ACCOUNT, AT(role), 0, 0, "ROLE", "staff", "customer, staff or admin",
      false},
+    {"seeds", ROW_NUMBER, OPTIONS_CLIMATE, AT(seeds), 1, 10000, "N", NULL,
+     "days of weather and guests to teach or to examine with", false},
+    {"hours", ROW_NUMBER, OPTIONS_CLIMATE, AT(hours), 1, 24, "N", NULL,
+     "how long each is; 1 and 24 unless given", false},
+    {"out", ROW_TEXT, OPTIONS_CLIMATE, AT(out), 0, 0, "FILE", NULL,
+     "where the model, or the report, goes", false},
     {"to", ROW_TEXT, OPTIONS_BACKUP, AT(to), 0, 0, "FILE", NULL, "the copy, which must not exist",
      false},
     {"from", ROW_TEXT, OPTIONS_RESTORE, AT(from), 0, 0, "FILE", NULL, "the copy", false},

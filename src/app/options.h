@@ -21,6 +21,7 @@ enum options_command {
     OPTIONS_LOAD = 256,
     OPTIONS_MONITOR = 512,
     OPTIONS_VALIDATE = 1024,
+    OPTIONS_CLIMATE = 2048,
 };
 
 #define OPTIONS_FAULTS_MAX 16
@@ -49,6 +50,9 @@ struct options {
     bool long_poll;
     /* load, monitor, validate */
     uint32_t devices, rate, seconds, qos, interval_s, count;
+    /* climate */
+    uint32_t seeds, hours;
+    const char *out;
     /* restore, backup */
     const char *from, *to;
     const char *config; /* the file */
