@@ -26,8 +26,11 @@ static void stored(void *cookie, enum err err)
 
 static void registered(void *cookie, enum err err, const struct fleet_machine *machine)
 {
-    (void)cookie; /* the reading does not wait for it */
-    if (err != ERR_OK && machine == NULL)
+    struct web *web = cookie; /* the reading does not wait for it */
+    if (err == ERR_OK && machine != NULL)
+        fleet_presence_seen(web->fleet, str_from(machine->machine_id), web_now_ms(web),
+                            web_mono_ms(web));
+    else
         log_line(LOG_WARN, "register", "err", "%s", err_name(err), NULL);
 }
 
@@ -42,10 +45,9 @@ static bool known(struct web *web, const struct bus_message *message, struct str
     if (!web->options.open)
         return false;
     struct fleet_by by = {message->from.actor, str_from(message->request_id), now_ms};
-    enum err err =
-        fleet_machine_ensure(web->fleet, by, machine_id, STR("window"), registered, NULL);
+    enum err err = fleet_machine_ensure(web->fleet, by, machine_id, STR("window"), registered, web);
     if (err != ERR_OK)
-        registered(NULL, err, NULL);
+        registered(web, err, NULL);
     return err == ERR_OK;
 }
 
