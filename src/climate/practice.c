@@ -116,7 +116,7 @@ enum err climate_practice(struct climate_model *model, const struct climate_less
             }
         }
         if (plan->progress != NULL &&
-            !plan->progress(plan->cookie, "practising", done + step + 1, all)) {
+            !plan->progress(plan->cookie, "practising", done + PRACTICE_WEIGHT * (step + 1), all)) {
             err = ERR_CLOSED;
             break;
         }

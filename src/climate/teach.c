@@ -102,7 +102,7 @@ static enum err attend(struct school *school, struct climate_model *model, uint3
             &(struct climate_fit){.epochs = LESSON_EPOCHS, .seed = school->plan->seed});
     if (err == ERR_OK && practice > 0)
         err = climate_practice(model, school->plan, days, school->done, school->all);
-    school->done += practice;
+    school->done += PRACTICE_WEIGHT * practice;
     if (err == ERR_OK)
         err = live_days(school, &itself, days, false, "examining itself");
     if (err == ERR_OK)
@@ -118,7 +118,7 @@ enum err climate_teach(struct climate_model *model, const struct climate_lesson_
         return ERR_NOMEM;
     school->plan = plan;
     school->most = (size_t)days * DAY_SAMPLES;
-    school->all = 2 * days + climate_practice_steps(plan);
+    school->all = 2 * days + PRACTICE_WEIGHT * climate_practice_steps(plan);
     school->sample = mem_alloc(school->most * sizeof(*school->sample));
     rng_init(&school->rng, plan->seed);
     enum err err = school->sample != NULL ? attend(school, model, days) : ERR_NOMEM;

@@ -1,0 +1,63 @@
+/* The loop closed: the simulated room, its sensors, the real climate room with telemetry, queue and
+ * database, a board that does what it is told, and the window in the room again. */
+#ifndef AUTOMAT_TESTS_LOOP_KIT_H
+#define AUTOMAT_TESTS_LOOP_KIT_H
+
+#include "climate/teach_int.h"
+#include "climate_kit.h"
+
+/* The thermostats that were best on the training seeds: all of a grid of thresholds and openings
+ * was tried (climate_thermostat_tune; loop_slow tries it again). */
+#define LOOP_HOUR_TUNED                                                                            \
+    {                                                                                              \
+        .open_above_c = 21.3, .shut_below_c = 21.1, .open_pct = 100                                \
+    }
+#define LOOP_DAY_TUNED                                                                             \
+    {                                                                                              \
+        .open_above_c = 21.3, .shut_below_c = 21.1, .open_pct = 100                                \
+    }
+
+#define LOOP_PRESET AUTOMAT_SOURCE_DIR "/models/window/preset.bin"
+
+/* Share in comfort of one run, steered by the whole room. */
+static inline double whole_room(uint64_t seed, uint32_t hours, struct climate_stats *ret_stats)
+{
+    struct window_comfort_total total = {0};
+    struct sim sim;
+    struct kit kit;
+    double target = 0;
+    climate_sim_begin(&sim, seed, hours);
+    kit_open(&kit, &(struct climate_options){.model_preset = LOOP_PRESET});
+    CHECK_STR(kit.why, "");
+    CHECK_OK(climate_window_add(kit.climate, W1));
+    /* It begins shut, and the room knows. */
+    kit_set_by_hand(&kit, 0);
+    CHECK_OK(climate_mode_set(kit.climate, W1, CLIMATE_AUTO, STR("account:alice"), NULL, kit_done,
+                              &kit));
+    kit_settle(&kit);
+    while (!climate_sim_over(&sim)) {
+        struct climate_features features = climate_sim_sense(&sim);
+        kit_readings(&kit, features.temperature_c, features.humidity_pct, features.sound_volume);
+        while (kit_board(&kit, QUEUE_COMPLETE))
+            target = kit_window(&kit).position_pct;
+        climate_sim_step(&sim, target, &total);
+        kit_pass(&kit, SENSE_MS);
+    }
+    *ret_stats = *kit_stats(&kit);
+    CHECK_EQ(ret_stats->unrecorded, 0);
+    CHECK_EQ(ret_stats->refused, 0);
+    kit_close(&kit);
+    return window_comfort_share(&total);
+}
+
+static inline struct climate_model *loop_preset(void)
+{
+    char why[CLIMATE_MODEL_WHY_BYTES] = "";
+    struct climate_model *model = NULL;
+    enum err err = climate_model_load(LOOP_PRESET, why, sizeof(why), &model);
+    NOTE("%s", why);
+    CHECK_OK(err);
+    return model;
+}
+
+#endif
