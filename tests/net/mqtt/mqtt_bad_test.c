@@ -121,6 +121,10 @@ static const struct bad bad[] = {
      MQTT_PROTOCOL_ERROR},
     {"properties too long", MQTT_V5, "100D 0004 4D515454 05 02 0000 03 0000", MQTT_MALFORMED},
     {"property cut off", MQTT_V5, "100F 0004 4D515454 05 02 0000 02 11 00 0000", MQTT_MALFORMED},
+    {"four-byte property of three", MQTT_V5, "1011 0004 4D515454 05 02 0000 04 11 000000 0000",
+     MQTT_MALFORMED},
+    {"two-byte property of one", MQTT_V5, "100F 0004 4D515454 05 02 0000 02 22 00 0000",
+     MQTT_MALFORMED},
     {"unknown property", MQTT_V5, "100F 0004 4D515454 05 02 0000 02 7F 00 0000", MQTT_MALFORMED},
     {"will delay outside the will", MQTT_V5, "1012 0004 4D515454 05 02 0000 05 18 00000001 0000",
      MQTT_PROTOCOL_ERROR},
@@ -193,6 +197,7 @@ static const struct bad bad[] = {
     /* DISCONNECT and AUTH */
     {"DISCONNECT with a body", MQTT_V311, "E001 00", MQTT_MALFORMED},
     {"DISCONNECT reason", MQTT_V5, "E001 01", MQTT_PROTOCOL_ERROR},
+    {"DISCONNECT property cut off", MQTT_V5, "E006 00 04 11 000000", MQTT_MALFORMED},
     {"DISCONNECT property", MQTT_V5, "E005 00 03 21 0001", MQTT_PROTOCOL_ERROR},
     {"AUTH reason", MQTT_V5, "F001 80", MQTT_PROTOCOL_ERROR},
     {"AUTH without method", MQTT_V5, "F002 18 00", MQTT_PROTOCOL_ERROR},
