@@ -9,7 +9,9 @@
 
 #define ROOM_STEP_MS 1000 /* of the board's clock */
 #define MORNING_HOUR 8    /* the cafe is open, and some guests are there */
-#define NUMBERS      3
+#define NUMBERS      4
+#define MOVED_MPCT   1000 /* a position is told at once when it differs by so much ... */
+#define MOVED_MS     1000 /* ... but not more often than this, of the server's time */
 
 struct metal {
     struct twin *twin;
@@ -24,7 +26,8 @@ struct metal {
     struct rng noise;
     struct window_sense sense; /* as read last */
     double co2_ppm;
-    int64_t numbers_due_ms, audio_due_ms;
+    int64_t numbers_due_ms, audio_due_ms, position_due_ms;
+    int32_t position_told_mpct;
     uint64_t audio_seed;
     struct twin_audio audio;
 };
@@ -67,7 +70,8 @@ static void *boot(void *context)
     };
     window_physics_power(&metal->physics);
     device_window_init(&metal->window, &wires);
-    metal->numbers_due_ms = metal->audio_due_ms = 0;
+    metal->numbers_due_ms = metal->audio_due_ms = metal->position_due_ms = 0;
+    metal->position_told_mpct = WINDOW_UNKNOWN;
     return &metal->window;
 }
 
@@ -150,6 +154,23 @@ static bool due(const struct metal *metal, int64_t now_ms, uint32_t option_s, ui
     return true;
 }
 
+/* Where the sash is, as its own encoder says: with the other numbers, and while it moves. */
+static bool position_read(struct metal *metal, int64_t now_ms, bool numbers,
+                          struct twin_reading *ret_reading)
+{
+    int32_t mpct = window_position_mpct(&metal->window.machine);
+    if (mpct == WINDOW_UNKNOWN || metal->twin->sensor_s == UINT32_MAX)
+        return false;
+    int32_t told = metal->position_told_mpct;
+    bool far = told == WINDOW_UNKNOWN || mpct - told >= MOVED_MPCT || told - mpct >= MOVED_MPCT;
+    if (!numbers && !(far && now_ms >= metal->position_due_ms))
+        return false;
+    metal->position_told_mpct = mpct;
+    metal->position_due_ms = now_ms + (int64_t)MOVED_MS * metal->twin->speed;
+    *ret_reading = (struct twin_reading){.type = "position", .value = mpct / 1000.0};
+    return true;
+}
+
 static size_t sensors_read(void *context, int64_t now_ms, struct twin_reading *ret_readings)
 {
     struct metal *metal = context;
@@ -171,6 +192,8 @@ static size_t sensors_read(void *context, int64_t now_ms, struct twin_reading *r
         ret_readings[count++] = (struct twin_reading){.type = "co2", .value = metal->co2_ppm};
         _Static_assert(NUMBERS + 1 <= TWIN_READINGS_MAX, "room for audio, too");
     }
+    if (position_read(metal, now_ms, numbers, &ret_readings[count]))
+        count++;
     if (audio) {
         sound_take(metal);
         ret_readings[count++] = (struct twin_reading){
@@ -183,7 +206,7 @@ const struct twin_kind twin_window = {
     .device = &device_window_kind,
     .capabilities = "{\"kind\":\"window\",\"commands\":[\"set_position\"],\"claims\":true,"
                     "\"journal\":true,\"progress\":true,\"sensors\":[\"temperature\","
-                    "\"humidity\",\"co2\",\"audio\"],\"simulated\":true}",
+                    "\"humidity\",\"co2\",\"position\",\"audio\"],\"simulated\":true}",
     .metal_bytes = sizeof(struct metal),
     .init = init,
     .boot = boot,

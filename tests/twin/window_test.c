@@ -125,6 +125,25 @@ TEST(readings_leave_by_themselves)
     finish(twin);
 }
 
+TEST(a_position_is_told_once_it_is_known)
+{
+    window_start("{\"position\":40}");
+    struct twin_options options = preset();
+    options.sensor_s = 1;
+    options.speed = 20;
+    struct twin *twin = start(&options);
+    while (readings_posts < 1)
+        CHECK(loop_turn_wait(loop));
+    CHECK(strstr(readings_body, "position") == NULL); /* the ends are not found yet */
+    run_until_settled(fake_order(&fake));
+    unsigned before = readings_posts;
+    while (readings_posts < before + 2)
+        CHECK(loop_turn_wait(loop));
+    CHECK(strstr(readings_body, "{\"type\":\"position\",\"value\":40") != NULL ||
+          strstr(readings_body, "{\"type\":\"position\",\"value\":39.9") != NULL);
+    finish(twin);
+}
+
 TEST(sound_leaves_as_two_seconds_of_samples)
 {
     window_start("{\"position\":40}");
