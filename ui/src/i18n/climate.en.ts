@@ -141,6 +141,7 @@ export const climateEn = {
   } as Record<string, string>,
   modelCard: "The model",
   modelNone: "No model is loaded.",
+  untrained: "No trained model: this answer is a guess.",
   trained: "Trained",
   samples: "Learned from",
   samplesOf: (all: string, people: string) => `${all} samples, ${people} set by people`,

@@ -242,7 +242,7 @@ export interface ClimateAnswer {
   position: number;
   spread: number;
   confidence: number;
-  model_version: string | number;
+  model_version: string | number | null;
   at: string;
 }
 

@@ -31,7 +31,7 @@ export function Predictions({ machineId }: { machineId: string }) {
       ) : rows.length === 0 ? (
         <EmptyState title={t.climate.predictionsEmpty} note={t.climate.predictionsEmptyNote} />
       ) : (
-        <div className="overflow-x-auto" role="region" tabIndex={0} aria-label={t.climate.predictions}>
+        <div className="overflow-x-auto" role="group" tabIndex={0} aria-label={t.live.table}>
           <table className="table">
             <thead>
               <tr>

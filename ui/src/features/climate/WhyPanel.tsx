@@ -27,7 +27,9 @@ export function WhyPanel({ window, climate }: { window: ClimateWindow; climate: 
         <>
           <p>{t.climate.answered(formatNumber(answer.position), formatNumber(answer.spread))}</p>
           <ConfidenceBar value={answer.confidence} needed={climate.confidence_min} />
-          <p className="text-note text-espresso-soft">{t.climate.version(String(answer.model_version))}</p>
+          <p className="text-note text-espresso-soft">
+            {answer.model_version === null ? t.climate.untrained : t.climate.version(String(answer.model_version))}
+          </p>
         </>
       )}
       {window.command_id !== null && window.command_id > 0 && (
