@@ -119,7 +119,9 @@ bool rooms_open(struct rooms *rooms, const struct options *options,
     err = open_queue(rooms, options, listener);
     if (err == ERR_OK)
         err = fleet_create(rooms->loop, rooms->store,
-                           &(struct fleet_options){.online_s = options->online_s}, &rooms->fleet);
+                           &(struct fleet_options){.online_s = options->online_s,
+                                                   .inactive_s = options->inactive_s},
+                           &rooms->fleet);
     if (err == ERR_OK)
         err = open_access(rooms, options);
     if (err != ERR_OK)
