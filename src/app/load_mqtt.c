@@ -107,7 +107,6 @@ static bool begin_one(struct sending *sending, uint32_t i)
         .user = device->id,
         .password = device->token[0] != '\0' ? device->token : NULL,
         .version = MQTT_V5,
-        .clean_start = true,
         .session_expiry_s = 60, /* a lost connection does not lose what it carried */
         .keep_alive_s = 60,
         .inflight_max = INFLIGHT_MAX,

@@ -189,7 +189,8 @@ static void disk_event(struct world *world, void *data)
     if (world->server.power_going) {
         /* the disk is about to lose its power: nothing else can happen to it before */
     } else if (rng_chance(&world->rng, 0.5)) {
-        static const enum store_fault faults[] = {STORE_FAULT_FULL, STORE_FAULT_WRITE, STORE_FAULT_SYNC};
+        static const enum store_fault faults[] = {STORE_FAULT_FULL, STORE_FAULT_WRITE,
+                                                  STORE_FAULT_SYNC};
         world_trace(world, "disk begins to fail");
         world->server.disk_ailing = true;
         store_fault_fail_after(world->server.disk, (uint64_t)world_between(world, 1, 40),
@@ -239,6 +240,8 @@ static void begin(struct world *world)
             *board = (struct board){
                 .world = world, .index = world->board_count++, .machine = m, .clone = b > 0};
             board->cut_in = board->cut_at_call = -1;
+            board->has_mqtt = rng_chance(&world->rng, 0.6);
+            board->has_http = !board->has_mqtt || rng_chance(&world->rng, 0.5);
             board->flash = malloc(2 * JOURNAL_SECTOR_BYTES_MIN);
             if (board->flash == NULL)
                 abort();
@@ -272,12 +275,16 @@ static void finish(struct world *world)
     }
     free(world->heap);
     world->heap = NULL;
+    lines_finish(world);
+    loop_destroy(world->server.loop);
+    world->server.loop = NULL;
 }
 
 bool world_run(struct world *world, const struct world_options *options)
 {
     memset(world, 0, sizeof(*world));
-    log_init(world->options.trace ? LOG_ERROR : (enum log_level)(LOG_ERROR + 1), true); /* failing disks are the point here */
+    log_init(world->options.trace ? LOG_ERROR : (enum log_level)(LOG_ERROR + 1),
+             true); /* failing disks are the point here */
     world->options = *options;
     if (world->options.storm_ms == 0)
         world->options.storm_ms = 240000;

@@ -18,7 +18,7 @@ static void cut(struct board *board)
     longjmp(board->world->power_cut, 1);
 }
 
-static void maybe_cut(struct board *board)
+void board_maybe_cut(struct board *board)
 {
     if (board->world->running == board && board->cut_at_call >= 0 && board->cut_at_call-- == 0)
         cut(board);
@@ -78,7 +78,7 @@ static struct in_flight *packet_make(struct board *board, const struct device_ex
     return packet;
 }
 
-static int64_t net_delay(struct world *world)
+int64_t world_net_delay(struct world *world)
 {
     if (world_chance(world, 0.03))
         return world_between(world, 1000, 40000); /* a packet that took the long way */
@@ -89,16 +89,18 @@ static enum err host_send(void *context, const struct device_exchange *exchange)
 {
     struct board *board = board_of(context);
     struct world *world = board->world;
-    maybe_cut(board);
+    board_maybe_cut(board);
+    if (board->on_mqtt)
+        return end_send(board, exchange);
     if (world_chance(world, 0.01))
         return ERR_IO;
     if (world_chance(world, 0.05)) {
         world->lost++;
         return ERR_OK; /* lost on the way: nobody will answer */
     }
-    world_after(world, net_delay(world), arrive, packet_make(board, exchange));
+    world_after(world, world_net_delay(world), arrive, packet_make(board, exchange));
     if (world_chance(world, 0.04)) /* and once more, later */
-        world_after(world, net_delay(world) + world_between(world, 0, 20000), arrive,
+        world_after(world, world_net_delay(world) + world_between(world, 0, 20000), arrive,
                     packet_make(board, exchange));
     return ERR_OK;
 }
@@ -130,7 +132,7 @@ static enum err flash_write(void *context, uint32_t offset, const void *src, siz
 {
     struct board *board = board_of(context);
     const uint8_t *bytes = src;
-    maybe_cut(board);
+    board_maybe_cut(board);
     bool torn = flash_cut(board);
     for (size_t i = 0; i < len; i++) {
         if (torn && rng_chance(&board->world->rng, 0.5))
@@ -139,7 +141,7 @@ static enum err flash_write(void *context, uint32_t offset, const void *src, siz
     }
     if (torn)
         cut(board);
-    maybe_cut(board);
+    board_maybe_cut(board);
     return flash_fails(board, 0.002);
 }
 
@@ -147,7 +149,7 @@ static enum err flash_erase(void *context, uint32_t sector)
 {
     struct board *board = board_of(context);
     uint8_t *at = board->flash + (size_t)sector * JOURNAL_SECTOR_BYTES_MIN;
-    maybe_cut(board);
+    board_maybe_cut(board);
     bool torn = flash_cut(board), fails = flash_fails(board, 0.05) != ERR_OK;
     board->world->compactions += board->device.journal.ready; /* formatting comes before that */
     for (size_t i = 0; i < JOURNAL_SECTOR_BYTES_MIN; i++)
@@ -155,7 +157,7 @@ static enum err flash_erase(void *context, uint32_t sector)
             at[i] = 0xff;
     if (torn)
         cut(board);
-    maybe_cut(board);
+    board_maybe_cut(board);
     return fails ? ERR_IO : ERR_OK;
 }
 
@@ -182,7 +184,7 @@ static void toy_start(void *kind, const struct device_command *command)
 {
     struct toy *toy = kind;
     struct world *world = toy->world;
-    maybe_cut(toy->board);
+    board_maybe_cut(toy->board);
     toy->uid = command->uid;
     toy->acting = true;
     toy->stopping = toy->over = false;
@@ -192,7 +194,7 @@ static void toy_start(void *kind, const struct device_command *command)
     toy->end_ms = world->now_ms + (toy->slow ? 10 * 60 * 1000 : world_between(world, 500, 20000));
     toy->reason = NULL;
     oracle_start(world, command->uid, toy->board->index);
-    maybe_cut(toy->board);
+    board_maybe_cut(toy->board);
 }
 
 static void toy_end(struct toy *toy, bool finished)
@@ -281,30 +283,62 @@ static const struct device_kind toy_kind = {
 
 /* ---- power ---- */
 
+bool board_run(struct board *board, void (*piece)(struct board *board, void *data), void *data)
+{
+    struct world *world = board->world;
+    world->running = board;
+    if (setjmp(world->power_cut) == 0) {
+        piece(board, data);
+        world->running = NULL;
+        return true;
+    }
+    world->running = NULL;
+    board_power_off(world, board);
+    board_power_on(world, board);
+    return false;
+}
+
 struct turn {
     uint32_t board, boots;
+    uint64_t number;
 };
+
+static void board_turn(struct world *world, void *data);
+
+/* The next step, instead of the one that was planned. */
+static void plan_turn(struct board *board, int64_t delay_ms)
+{
+    struct turn *turn = malloc(sizeof(*turn));
+    if (turn == NULL)
+        abort();
+    *turn = (struct turn){board->index, board->boots, ++board->turn};
+    world_after(board->world, delay_ms, board_turn, turn);
+}
+
+static void step(struct board *board, void *data)
+{
+    (void)data;
+    end_step(board);
+    uint32_t again_ms = device_step(&board->device);
+    if (board->has_mqtt && device_mqtt_wait(&board->road) < again_ms)
+        again_ms = device_mqtt_wait(&board->road);
+    plan_turn(board, again_ms > 0 ? again_ms : 1);
+}
 
 static void board_turn(struct world *world, void *data)
 {
     struct turn *turn = data;
     struct board *board = &world->board[turn->board];
-    if (world->server.disk == NULL || !board->alive || board->boots != turn->boots) {
-        free(turn);
-        return;
-    }
-    world->running = board;
-    if (setjmp(world->power_cut) == 0) {
-        uint32_t again_ms = device_step(&board->device);
-        world->running = NULL;
-        world->late_grants += 0;
-        world_after(world, again_ms > 0 ? again_ms : 1, board_turn, turn);
-        return;
-    }
-    world->running = NULL;
+    bool current = world->server.disk != NULL && board->alive && board->boots == turn->boots &&
+                   board->turn == turn->number;
     free(turn);
-    board_power_off(world, board);
-    board_power_on(world, board);
+    if (current)
+        (void)board_run(board, step, NULL);
+}
+
+void board_step_soon(struct board *board)
+{
+    plan_turn(board, 0);
 }
 
 void board_power_off(struct world *world, struct board *board)
@@ -316,6 +350,7 @@ void board_power_off(struct world *world, struct board *board)
     world->late_grants += board->device.stats.late_grants;
     board->alive = false;
     board->cut_in = board->cut_at_call = -1;
+    end_power_off(board);
 }
 
 void board_wipe(struct world *world, struct board *board)
@@ -370,11 +405,8 @@ void board_power_on(struct world *world, struct board *board)
     world_trace(world, "board %u: boot %u of m%u", board->index, board->boots, board->machine);
     if (device_init(&board->device, &options, &hal) != ERR_OK)
         world_breach(world, "device_init refuses its options");
-    struct turn *turn = malloc(sizeof(*turn));
-    if (turn == NULL)
-        abort();
-    *turn = (struct turn){board->index, board->boots};
-    world_after(world, 1, board_turn, turn);
+    end_power_on(board);
+    plan_turn(board, 1);
 }
 
 void board_finish(struct board *board)
@@ -394,26 +426,23 @@ struct answer {
     size_t len;
 };
 
+static void hear(struct board *board, void *data)
+{
+    const struct answer *answer = data;
+    if (answer->status == 0)
+        device_on_link_error(&board->device, answer->exchange_id);
+    else
+        device_on_response(&board->device, answer->exchange_id, answer->status,
+                           (struct str){answer->body, answer->len});
+    step(board, NULL);
+}
+
 static void answer_arrives(struct world *world, void *data)
 {
     struct answer *answer = data;
     struct board *board = &world->board[answer->board];
-    if (world->server.disk != NULL && board->alive && board->boots == answer->boots) {
-        world->running = board;
-        if (setjmp(world->power_cut) == 0) {
-            if (answer->status == 0)
-                device_on_link_error(&board->device, answer->exchange_id);
-            else
-                device_on_response(&board->device, answer->exchange_id, answer->status,
-                                   (struct str){answer->body, answer->len});
-            device_step(&board->device);
-            world->running = NULL;
-        } else {
-            world->running = NULL;
-            board_power_off(world, board);
-            board_power_on(world, board);
-        }
-    }
+    if (world->server.disk != NULL && board->alive && board->boots == answer->boots)
+        (void)board_run(board, hear, answer);
     free(answer->body);
     free(answer);
 }
@@ -429,7 +458,7 @@ static void answer_send(struct world *world, const struct answer *what)
         abort();
     if (what->len > 0)
         memcpy(answer->body, what->body, what->len);
-    world_after(world, net_delay(world), answer_arrives, answer);
+    world_after(world, world_net_delay(world), answer_arrives, answer);
 }
 
 void board_answer(struct world *world, uint32_t board, uint32_t boots, uint64_t exchange_id,

@@ -27,16 +27,19 @@ int main(int argc, char **argv)
             return 1;
         }
         if (count == 1)
-            printf("seed %llu: %u commands, %u starts, %u complete, %u unknown, %u expired, %u "
-                   "crashes, %u reboots, "
-                   "%u wipes, %u clock jumps, %u packets lost, %u commits failed, %u late grants, "
-                   "%u compactions, %u flash errors, "
-                   "%llu events\n",
-                   (unsigned long long)seed, world->truth_count, world->starts, world->completes,
-                   world->unknowns, world->expired, world->crashes, world->reboots, world->wipes,
-                   world->jumps, world->lost, world->commits_failed, world->late_grants,
-                   world->compactions, world->flash_errors,
-                   (unsigned long long)world->event_number);
+            printf(
+                "seed %llu: %u commands, %u starts, %u complete, %u unknown, %u expired, %u "
+                "crashes, %u reboots, "
+                "%u wipes, %u clock jumps, %u packets lost, %u commits failed, %u late grants, "
+                "%u compactions, %u flash errors; over MQTT %u starts, %u connections, %u sessions "
+                "resumed, %u messages sent again, %u readings acknowledged, %u changes of road; "
+                "%llu events\n",
+                (unsigned long long)seed, world->truth_count, world->starts, world->completes,
+                world->unknowns, world->expired, world->crashes, world->reboots, world->wipes,
+                world->jumps, world->lost, world->commits_failed, world->late_grants,
+                world->compactions, world->flash_errors, world->mqtt_starts, world->mqtt_connects,
+                world->sessions_resumed, world->resent, world->marks_acked, world->road_changes,
+                (unsigned long long)world->event_number);
     }
     printf("%llu seeds, no rule broken\n", (unsigned long long)count);
     free(world);

@@ -180,6 +180,7 @@ void oracle_start(struct world *world, struct id128 uid, uint32_t board)
 {
     struct truth *truth = oracle_find(world, uid);
     world->starts++;
+    world->mqtt_starts += world->board[board].on_mqtt;
     if (truth == NULL) {
         world_breach(world, "board %u acts on a command that nobody stored", board);
         return;
@@ -236,9 +237,54 @@ static enum err walk_audit(struct store_job *job, struct store_db *db)
     return walk.broken_id == 0 ? ERR_OK : ERR_CONFLICT;
 }
 
+/* ---- readings: what was acknowledged is there, and nothing is there twice ---- */
+
+static const char *const mark_sql[] = {
+    "SELECT readings.value, count(*) FROM telemetry_readings AS readings "
+    "JOIN telemetry_series AS series ON series.series_id = readings.series_id "
+    "WHERE series.type = 'mark' GROUP BY readings.value"};
+static struct store_statements mark_statements = {"world", mark_sql, 1, 0};
+
+struct marks {
+    struct store_job job;
+    uint32_t count[WORLD_MARKS_MAX];
+};
+
+static enum err read_marks(struct store_job *job, struct store_db *db)
+{
+    struct marks *marks = (struct marks *)(void *)job;
+    struct store_stmt *stmt = store_prepare(db, &mark_statements, 0);
+    enum err err;
+    while ((err = store_row(stmt)) == ERR_OK) {
+        int64_t value = (int64_t)store_col_f64(stmt, 0);
+        if (value < 0 || value >= WORLD_MARKS_MAX)
+            return ERR_INPUT;
+        marks->count[value] = (uint32_t)store_col_i64(stmt, 1);
+    }
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static void compare_marks(struct world *world)
+{
+    static struct marks marks;
+    marks = (struct marks){.job = {.run = read_marks}};
+    if (store_run_now(world->server.store, &marks.job) != ERR_OK)
+        world_breach(world, "the readings cannot be counted");
+    for (uint32_t i = 0; i < world->mark_count; i++) {
+        const struct mark *mark = &world->mark[i];
+        if (mark->acked && marks.count[i] == 0)
+            world_breach(world, "reading %u of board %u was acknowledged and is not there", i,
+                         mark->board);
+        if (marks.count[i] > 1 && !mark->shared)
+            world_breach(world, "reading %u of board %u is there %u times", i, mark->board,
+                         marks.count[i]);
+    }
+}
+
 void oracle_final(struct world *world)
 {
     oracle_reload(world);
+    compare_marks(world);
     for (uint32_t i = 0; i < world->truth_count; i++) {
         const struct truth *truth = &world->truth[i];
         if (!queue_state_final(truth->state) && truth->state != QUEUE_HELD)

@@ -71,6 +71,7 @@ static void step_event(struct world *world, void *data)
     (void)queue_tick(server->queue);
     while (store_step(server->store, 0) > 0)
         continue;
+    bus_pump(world);
 }
 
 void server_plan_step(struct world *world)
@@ -91,6 +92,7 @@ static void tick_event(struct world *world, void *data)
         return;
     if (world->server.up) {
         (void)queue_tick(world->server.queue);
+        bus_tick(world);
         server_plan_step(world);
     }
     world_after(world, 500, tick_event, NULL);
@@ -106,7 +108,8 @@ struct call {
     uint64_t exchange_id;
     char machine_id[ID_BYTES_MAX + 1];
     struct id128 journal_id;
-    bool hello_fleet_done;
+    server_answered *answered; /* over MQTT; NULL: to the board's exchange */
+    void *cookie;
 };
 
 static void call_end(struct call *call)
@@ -150,6 +153,7 @@ static bool first_start(struct world *world)
 static void told(void *listener, const struct queue_change *change)
 {
     oracle_told(listener, change);
+    bus_changed(listener, change->command);
 }
 
 bool server_start(struct world *world)
@@ -188,7 +192,8 @@ bool server_start(struct world *world)
     };
     struct fleet_options fleet_options = {0};
     if (queue_create(&queue_options, &server->queue) != ERR_OK ||
-        fleet_create(NULL, server->store, &fleet_options, &server->fleet) != ERR_OK)
+        fleet_create(NULL, server->store, &fleet_options, &server->fleet) != ERR_OK ||
+        !bus_start(world))
         return false;
     server->generation++;
     server->up = true;
@@ -205,6 +210,7 @@ static void take_down(struct world *world)
     server->up = false;
     while (server->calls != NULL)
         call_end(server->calls);
+    bus_finish(world);
     queue_destroy(server->queue);
     fleet_destroy(server->fleet);
     server->queue = NULL;
@@ -236,8 +242,12 @@ static void answer(struct call *call, uint32_t status, struct text *text)
 {
     if (text != NULL && text->overflow)
         world_breach(call->world, "an answer does not fit");
-    board_answer(call->world, call->board, call->boots, call->exchange_id, status,
-                 text != NULL ? text->at : "", text != NULL ? text->len : 0);
+    struct str body = text != NULL ? (struct str){text->at, text->len} : STR("");
+    if (call->answered != NULL)
+        call->answered(call->cookie, status, body);
+    else
+        board_answer(call->world, call->board, call->boots, call->exchange_id, status, body.at,
+                     body.len);
     call_end(call);
 }
 
@@ -564,6 +574,25 @@ static struct call *call_make(struct world *world, uint32_t board, uint32_t boot
     return call;
 }
 
+static void dispatch(struct call *call, struct str path, struct str body)
+{
+    size_t question = str_find(path, '?');
+    struct str query = str_slice(path, question + 1, path.len);
+    path = str_slice(path, 0, question);
+    uint64_t command_id = 0;
+    if (str_starts(path, STR("/api/commands/check/")))
+        on_check(call, query);
+    else if (number_after(path, STR("/api/commands/update/"), &command_id))
+        on_update(call, command_id, body);
+    else if (number_after(path, STR("/api/commands/progress/"), &command_id))
+        on_progress(call, command_id, body);
+    else if (str_starts(path, STR("/api/machines/")) && path.len > 6 &&
+             str_equal(str_slice(path, path.len - 6, path.len), STR("/hello")))
+        on_hello(call, body);
+    else
+        answer(call, 200, NULL); /* machine progress: nothing to check here */
+}
+
 void server_request(struct world *world, uint32_t board, uint32_t boots,
                     const struct device_exchange *exchange)
 {
@@ -583,21 +612,19 @@ void server_request(struct world *world, uint32_t board, uint32_t boots,
         return;
     }
     strcpy(call->machine_id, machine->machine_id); /* both ID_BYTES_MAX + 1 */
-    struct str path = str_from(exchange->path);
-    size_t question = str_find(path, '?');
-    struct str query = str_slice(path, question + 1, path.len);
-    path = str_slice(path, 0, question);
-    uint64_t command_id = 0;
     world_trace(world, "b%u %s %.*s", board, exchange->path, STR_ARG(exchange->body));
-    if (str_starts(path, STR("/api/commands/check/")))
-        on_check(call, query);
-    else if (number_after(path, STR("/api/commands/update/"), &command_id))
-        on_update(call, command_id, exchange->body);
-    else if (number_after(path, STR("/api/commands/progress/"), &command_id))
-        on_progress(call, command_id, exchange->body);
-    else if (str_starts(path, STR("/api/machines/")) && path.len > 6 &&
-             str_equal(str_slice(path, path.len - 6, path.len), STR("/hello")))
-        on_hello(call, exchange->body);
-    else
-        answer(call, 200, NULL); /* machine progress: nothing to check here */
+    dispatch(call, str_from(exchange->path), exchange->body);
+}
+
+void server_ask(struct world *world, uint32_t machine, struct id128 journal_id, const char *path,
+                struct str body, server_answered *answered, void *cookie)
+{
+    struct device_exchange exchange = {.path = path, .body = body};
+    struct call *call = call_make(world, 0, 0, &exchange);
+    call->answered = answered;
+    call->cookie = cookie;
+    call->journal_id = journal_id;
+    call->machine_id[0] = 'm';
+    call->machine_id[1] = (char)('0' + machine);
+    dispatch(call, str_from(path), body);
 }
