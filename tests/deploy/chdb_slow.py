@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a current ClickHouse makes of the new dialect: npm's chdb, an embedded one (its library has half a gigabyte), is
 installed into a folder of this test's own.  Tables, rows in RowBinary, the token against duplicates, TTL, retention, and
-every query of the dashboards.  Not tested, since no current server is at hand: its HTTP door, its users and rights, the
-query log."""
+every query of the dashboards; and the sink itself, over a door of our own in front of it.  Not tested, since no current
+server is at hand: its own HTTP door, its users and rights, the query log."""
 import json
 import os
 import pathlib
@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
-from deploy import fill_in
+from deploy import fill_in, until
 from queries_test import HOUR, TABLES, dashboards, documented, questions
+from stack_test import Automat
 
 CHDB = 'chdb@3.4.0'
 TOKEN = "SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = '%s'"
@@ -99,6 +101,33 @@ class Embedded(unittest.TestCase):
         answers = self.run_all([*self.begin(), *documented(), *chosen, *filled])[-len(filled):]
         for (name, panel, _), answer in zip(asked, answers):
             self.assertTrue(answer.strip(), f"{name}: {panel['title']}")
+
+    def test_the_sink_speaks_the_new_dialect(self):
+        door = subprocess.Popen(['node', str(pathlib.Path(__file__).with_name('chdb_door.cjs')), str(self.folder),
+                                 tempfile.mkdtemp(dir=self.folder)], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(door.stdout.close)
+        self.addCleanup(door.wait)
+        self.addCleanup(door.kill)
+        url = f'http://127.0.0.1:{door.stdout.readline().strip()}'
+
+        def ask(sql, path='/?database=automat'):
+            with urllib.request.urlopen(url + path, sql.encode(), timeout=60) as reply:
+                return reply.read().decode()
+
+        automat = Automat('--clickhouse-url', url)
+        self.addCleanup(automat.stop)
+        for value in range(100):
+            status, text = automat.ask('POST', '/api/machines/window-1/readings',
+                                       {'readings': [{'type': 'temperature', 'value': value / 10}]})
+            self.assertEqual(status, 200, text)
+        until(lambda: automat.figure('automat_clickhouse_rows_total') >= 100, 'rows in ClickHouse', 120)
+        self.assertEqual(ask("SELECT count(), uniqExact(value), toTypeName(any(at)) FROM sensor_readings WHERE type = "
+                             "'temperature'"), "100\t100\tDateTime64(3, \\'UTC\\')\n")
+        self.assertEqual(automat.figure('automat_clickhouse_up'), 1)
+        until(lambda: automat.figure('automat_clickhouse_outbox_rows') == 0, 'an empty outbox')
+        made = ask('SHOW CREATE TABLE sensor_readings')
+        self.assertIn('TTL toDateTime(at) + toIntervalDay(730)', made)
+        self.assertGreaterEqual(int(ask('', '/inserts')), 1)
 
 
 if __name__ == '__main__':

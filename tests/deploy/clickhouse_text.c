@@ -1,6 +1,6 @@
-/* What the sink says to ClickHouse, written into files for the tests of deploy/: the statements of a
- * dialect, and a day of rows in RowBinary.  clickhouse_text old|new NOW_MS FOLDER
- * And how it reads what ClickHouse says of its columns: clickhouse_text columns FILE */
+/* What the sink says to ClickHouse, written into files for the tests of deploy/: the statements of
+ * a dialect, and a day of rows in RowBinary.  clickhouse_text old|new NOW_MS FOLDER And how it
+ * reads what ClickHouse says of its columns: clickhouse_text columns FILE */
 #include "telemetry/clickhouse/clickhouse_int.h"
 
 #include <math.h>
@@ -47,9 +47,8 @@ static void reading(struct out *out, int64_t at_ms, const char *machine, const c
                     double value)
 {
     struct telemetry_outbox_row made = {.table = TELEMETRY_SINK_READINGS};
-    made.of.reading =
-        (struct telemetry_outbox_reading){at_ms, at_ms + 40, TELEMETRY_SIMULATED,
-                                          value, str_from(machine), str_from(type)};
+    made.of.reading = (struct telemetry_outbox_reading){
+        at_ms, at_ms + 40, TELEMETRY_SIMULATED, value, str_from(machine), str_from(type)};
     row(out, &made);
 }
 

@@ -25,6 +25,7 @@ struct proxy {
     atomic_bool stop;
     atomic_int fault, done, inserts;
     atomic_size_t cut;
+    atomic_size_t page; /* not 0: whatever is asked, the answer is a page of so many bytes */
 };
 
 #define PROXY_PAIRS 16
@@ -83,6 +84,8 @@ static inline void proxy_judge(struct proxy *proxy, struct proxy_pair *pair, con
         if (pair->fault == PROXY_CUT)
             pair->body_left = proxy->cut;
     }
+    if (proxy->page > 0)
+        pair->fault = PROXY_LIE;
 }
 
 static inline void proxy_happened(struct proxy *proxy, struct proxy_pair *pair)
@@ -91,6 +94,16 @@ static inline void proxy_happened(struct proxy *proxy, struct proxy_pair *pair)
         clickhouse_kill(proxy->server);
     proxy->done++;
     proxy_close(pair);
+}
+
+static inline void proxy_page(struct proxy_pair *pair, size_t len)
+{
+    char head[128];
+    int head_len =
+        snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", len);
+    bool goes = proxy_put(pair->client, head, (size_t)head_len);
+    for (size_t i = 0; goes && i < len; i++)
+        goes = proxy_put(pair->client, "x", 1);
 }
 
 /* Bytes of a body go on; false when the pair is over. */
@@ -106,10 +119,8 @@ static inline bool proxy_body(struct proxy *proxy, struct proxy_pair *pair, cons
     pair->body_left -= take;
     if (pair->body_left > 0)
         return true;
-    if (pair->fault == PROXY_LIE) {
-        static const char page[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        (void)proxy_put(pair->client, page, sizeof(page) - 1);
-    }
+    if (pair->fault == PROXY_LIE)
+        proxy_page(pair, proxy->page > 0 ? proxy->page : 5);
     if (pair->fault == PROXY_CUT || pair->fault == PROXY_KILL_AMID || pair->fault == PROXY_LIE) {
         proxy_happened(proxy, pair);
         return false;

@@ -179,6 +179,23 @@ TEST(a_wrong_password_is_said_and_nothing_is_lost)
     end(world);
 }
 
+TEST(another_program_behind_that_port_is_recognised)
+{
+    struct world *world = begin();
+    clickhouse_start(world->server);
+    world->proxy->page = 30;
+    open_world(world, CLICKHOUSE_SERVER_PASSWORD);
+    fill(world, TELEMETRY_SINK_READINGS, DAY, 100);
+    until_why(world, "not ClickHouse: xxxxx");
+    world->proxy->page = 70000; /* more than any answer that is asked for */
+    until_why(world, "it says no");
+    CHECK_EQ(world->proxy->inserts, 0);
+    world->proxy->page = 0;
+    until_rows(world, 100);
+    check_once(world, 100);
+    end(world);
+}
+
 TEST(a_table_of_another_shape_is_named_and_left_alone)
 {
     struct world *world = begin();

@@ -144,6 +144,7 @@ struct clickhouse_control {
     struct buf sql;
     uint32_t tries, drops;
     uint32_t keep_days;
+    uint32_t ttl_days;               /* what the tables' TTL was set to, plus 1; 0: not yet */
     enum telemetry_sink_table table; /* of the steps that go through all of them */
     bool waits;                      /* its timer runs */
 };

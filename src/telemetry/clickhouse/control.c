@@ -162,19 +162,21 @@ static void retention_begin(struct telemetry_sink *sink)
         step_begin(sink, STEP_EXPIRED);
 }
 
-/* Tables that keep everything have no TTL to set. */
+/* Once, and when the policy changed.  The registry, the last of the tables, has no TTL. */
 static void ttl_next(struct telemetry_sink *sink)
 {
     struct clickhouse_control *control = &sink->control;
-    if (sink->dialect == CLICKHOUSE_OLD)
+    if (sink->dialect == CLICKHOUSE_OLD || control->ttl_days == control->keep_days + 1)
         control->table = TELEMETRY_SINK_DEVICES;
     while (control->table < TELEMETRY_SINK_DEVICES &&
            sink->dialects[control->table] == CLICKHOUSE_OLD)
         control->table++;
-    if (control->table < TELEMETRY_SINK_DEVICES)
+    if (control->table < TELEMETRY_SINK_DEVICES) {
         step_begin(sink, STEP_TTL);
-    else
-        retention_begin(sink);
+        return;
+    }
+    control->ttl_days = control->keep_days + 1;
+    retention_begin(sink);
 }
 
 static void columns_answer(struct telemetry_sink *sink, struct str text)
