@@ -38,7 +38,8 @@ static void write_file(const struct out *out, const char *name, const char *kind
 
 static void row(struct out *out, const struct telemetry_outbox_row *row)
 {
-    struct id128 batch = {{0xab, 0xcd, 0xef, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, row->table}};
+    struct id128 batch = {
+        {0xab, 0xcd, 0xef, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, (uint8_t)row->table}};
     must(telemetry_clickhouse_row(&out->rows[row->table], row, out->dialect, batch,
                                   out->count[row->table]++));
 }
