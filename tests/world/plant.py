@@ -117,6 +117,36 @@ enum err queue_sql_key_find("""),
          "    if (active != NULL && active->state == QUEUE_RUNNING && active->has_claim) {\n"
          "        *ret_own = true;\n        return active;\n    }\n"
          "    if (active != NULL && active->state == QUEUE_RUNNING && active->has_claim &&")]),
+    "puback_before_commit": ("a reading is acknowledged when it is queued, not when it is stored", [
+        ("src/telemetry/batch.c", "    batch->messages[index] = *message;\n",
+         "    batch->messages[index] = *message;\n"
+         "    if (batch->messages[index].done != NULL)\n"
+         "        batch->messages[index].done(batch->messages[index].cookie, ERR_OK);\n"
+         "    batch->messages[index].done = NULL;\n")]),
+    "receipt_not_written": ("what came from a session is stored without saying that it came", [
+        ("src/telemetry/batch_run.c", "        enum err err = store_ride(db, &message->receipt);",
+         "        enum err err = ERR_OK;")]),
+    "receipts_forgotten": ("a server that starts does not know what its sessions had sent", [
+        ("src/broker/sql.c", "\"SELECT number, packet_key FROM mqtt_receipts WHERE session_id = ?1 \"",
+         "\"SELECT number, packet_key FROM mqtt_receipts WHERE session_id = ?1 AND number < 0 \"")]),
+    "result_not_matched": ("a board takes any claim's result for its own", [
+        ("src/device/device_mqtt_in.c",
+         "    if (ask == NULL || !id128_equal(result.claim_id, ask->claim_id) ||\n"
+         "        !id128_equal(result.uid, ask->uid) || result.command_id != ask->command_id) {",
+         "    if (ask == NULL) {")]),
+    "offer_taken_for_a_grant": ("an offer that is shown again while it is claimed is taken for the grant", [
+        ("src/device/device_mqtt_in.c", "    device_hurry(mqtt->device);\n    give_offer(mqtt);",
+         "    device_hurry(mqtt->device);\n"
+         "    const struct device_mqtt_ask *planted = asked(mqtt, DEVICE_MQTT_CLAIM);\n"
+         "    if (planted != NULL && id128_equal(planted->uid, offer.uid)) {\n"
+         "        const struct wire_claim_result yes = {.command_id = offer.command_id, .granted = true,\n"
+         "                                              .start_within_ms = 15000, .max_duration_s = 30};\n"
+         "        grant(mqtt, &yes);\n"
+         "    }\n"
+         "    give_offer(mqtt);"),
+        ("src/device/device_mqtt_in.c", "static void on_offer(struct device_mqtt *mqtt, struct str payload)\n{",
+         "static void grant(struct device_mqtt *mqtt, const struct wire_claim_result *result);\n\n"
+         "static void on_offer(struct device_mqtt *mqtt, struct str payload)\n{")]),
     "clone_same_claim": ("claim ids are not made up anew, so a clone with the same credentials makes the same one", [
         ("src/device/device_claim.c",
          "    if (device->hal.random(device->hal.context, claim_id.byte, sizeof(claim_id.byte)) != ERR_OK) {",
