@@ -10,8 +10,8 @@
 
 #define STEPS      160
 #define PAIRS      12
-#define DAYS_STEP  8
-#define HOURS_STEP 16
+#define DAYS_STEP  4
+#define HOURS_STEP 64
 #define SHAKE      0.08
 #define RATE       0.03
 #define EXAMINE    10 /* every so many steps the state is examined on all days, and the best kept */
@@ -37,8 +37,8 @@ static double gauss(struct rng *rng)
     return sqrt(-2 * log(a)) * cos(6.283185307179586 * rng_unit(rng));
 }
 
-/* Days and single hours count alike; how far off it is breaks ties; travel and heating count a
- * little. */
+/* Single hours count twice, since a day forgives more; how far off it is breaks ties; travel and
+ * heating count a little. */
 static double judge(const struct climate_model *model, uint64_t first, uint32_t days,
                     uint32_t hours)
 {
@@ -46,7 +46,7 @@ static double judge(const struct climate_model *model, uint64_t first, uint32_t 
     struct climate_controller steer = climate_pilot_controller(&pilot);
     struct climate_score day = climate_runs_judge(first, days, 24, &steer);
     struct climate_score hour = climate_runs_judge(first, hours, 1, &steer);
-    return day.comfort + hour.comfort - 0.3 * day.cost - 0.0004 * day.travel -
+    return day.comfort + 2 * hour.comfort - 0.3 * (day.cost + hour.cost) - 0.0004 * day.travel -
            0.0005 * day.heating_kwh;
 }
 
@@ -104,12 +104,12 @@ enum err climate_practice(struct climate_model *model, const struct climate_less
     practice->model = model;
     rng_init(&practice->rng, plan->seed ^ 0xe5);
     struct model_weights best = model->weights;
-    double best_score = judge(model, CLIMATE_SEED_TRAIN, days, days);
+    double best_score = judge(model, CLIMATE_SEED_TRAIN, days, 8 * days);
     for (uint32_t step = 0; step < steps; step++) {
         uint64_t first = CLIMATE_SEED_TRAIN + days + rng_below(&practice->rng, 1000);
         one_step(practice, first, RATE * (1 - 0.8 * step / steps));
         if ((step + 1) % EXAMINE == 0 || step + 1 == steps) {
-            double score = judge(model, CLIMATE_SEED_TRAIN, days, days);
+            double score = judge(model, CLIMATE_SEED_TRAIN, days, 8 * days);
             if (score > best_score) {
                 best_score = score;
                 best = model->weights;

@@ -24,6 +24,7 @@ struct kit {
     struct bus bus; /* first: the bus is the kit */
     const struct store_migration *migrations;
     const char *path, *folder;
+    struct loop *loop; /* NULL: everything inline */
     struct store *store;
     struct queue *queue;
     struct telemetry *telemetry;
@@ -126,8 +127,8 @@ static inline const struct store_migration *kit_tables(void)
 static inline enum err kit_try_open(struct kit *kit)
 {
     struct store_options store_options = {
-        .path = kit->path, .migrations = kit->migrations, .inline_jobs = true};
-    enum err err = store_open(NULL, &store_options, kit->why, sizeof(kit->why), &kit->store);
+        .path = kit->path, .migrations = kit->migrations, .inline_jobs = kit->loop == NULL};
+    enum err err = store_open(kit->loop, &store_options, kit->why, sizeof(kit->why), &kit->store);
     if (err == ERR_OK)
         err = queue_create(&(struct queue_options){.store = kit->store,
                                                    .kinds = kit_kinds,
@@ -146,6 +147,7 @@ static inline enum err kit_try_open(struct kit *kit)
     if (err != ERR_OK)
         return err;
     struct climate_options options = kit->options;
+    options.loop = kit->loop;
     options.store = kit->store;
     options.queue = kit->queue;
     options.telemetry = kit->telemetry;

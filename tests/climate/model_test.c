@@ -73,7 +73,7 @@ TEST(it_learns_the_position_and_how_sure_it_can_be)
              loud.position_pct, loud.spread_pct);
         CHECK_NEAR(quiet.position_pct, 50 + 10 * (t - 22), 6);
         CHECK_NEAR(loud.position_pct, 50 + 10 * (t - 22), 10);
-        CHECK(quiet.spread_pct < 8);
+        CHECK(quiet.spread_pct < 9); /* no surer than it may be */
         CHECK_NEAR(loud.spread_pct, 50 / sqrt(12), 6);
         CHECK(quiet.confidence > 0.9);
         CHECK(loud.confidence < quiet.confidence);
