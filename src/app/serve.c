@@ -16,7 +16,7 @@
 struct serve {
     const struct options *options;
     struct rooms rooms;
-    struct tls_context *tls;
+    struct tls_context *tls, *mqtt_tls; /* one certificate, two protocols */
     struct web *web;
     struct web_door door;
     struct demo *demo;
@@ -138,18 +138,25 @@ static void stop(void *cookie, int number)
     web_stop(serve->web, web_stopped, serve);
 }
 
-static void reload(void *cookie, int number)
+static void reload_one(const struct options *options, struct tls_context *context,
+                       enum tls_protocol protocol)
 {
-    struct serve *serve = cookie;
     char why[TLS_WHY_BYTES];
-    (void)number;
-    if (serve->tls == NULL)
+    struct tls_options files = {options->tls_cert, options->tls_key, protocol};
+    if (context == NULL)
         return;
-    struct tls_options files = {serve->options->tls_cert, serve->options->tls_key};
-    if (tls_context_reload(serve->tls, &files, why) == ERR_OK)
+    if (tls_context_reload(context, &files, why) == ERR_OK)
         log_line(LOG_INFO, "certificate_read", "file", "%s", files.cert_file, NULL);
     else
         log_line(LOG_ERROR, "certificate_kept", "why", "%s", why, NULL);
+}
+
+static void reload(void *cookie, int number)
+{
+    struct serve *serve = cookie;
+    (void)number;
+    reload_one(serve->options, serve->tls, TLS_HTTP);
+    reload_one(serve->options, serve->mqtt_tls, TLS_MQTT);
 }
 
 /* ---- options ---- */
@@ -242,8 +249,13 @@ static bool open_tls(struct serve *serve)
     char why[TLS_WHY_BYTES] = "";
     if (serve->options->tls_cert == NULL)
         return true;
-    struct tls_options files = {serve->options->tls_cert, serve->options->tls_key};
-    if (tls_context_create(&files, why, &serve->tls) == ERR_OK)
+    struct tls_options files = {.cert_file = serve->options->tls_cert,
+                                .key_file = serve->options->tls_key};
+    enum err err = tls_context_create(&files, why, &serve->tls);
+    files.protocol = TLS_MQTT;
+    if (err == ERR_OK && strcmp(serve->options->mqtt_tls, "off") != 0)
+        err = tls_context_create(&files, why, &serve->mqtt_tls);
+    if (err == ERR_OK)
         return true;
     app_complain("--tls-cert, --tls-key (AUTOMAT_TLS_*): %s", why);
     return false;
@@ -319,8 +331,9 @@ static bool listen_mqtt(struct serve *serve, const char *flag, const char *varia
     uint16_t port = 0;
     if (strcmp(value, "off") == 0 || !options_address(value, host, sizeof(host), &port))
         return true;
-    enum err err = mqtt_server_listen(broker_server(serve->rooms.broker), value,
-                                      tls ? &tls_filter_ops : NULL, tls ? serve->tls : NULL, &port);
+    enum err err =
+        mqtt_server_listen(broker_server(serve->rooms.broker), value, tls ? &tls_filter_ops : NULL,
+                           tls ? serve->mqtt_tls : NULL, &port);
     bool six = strchr(host, ':') != NULL;
     (void)snprintf(address, address_bytes, "%s%s%s:%u", six ? "[" : "", host, six ? "]" : "",
                    (unsigned)port);
@@ -385,6 +398,7 @@ static void close_all(struct serve *serve)
     loop_timer_destroy(serve->beat);
     rooms_close(&serve->rooms);
     tls_context_destroy(serve->tls);
+    tls_context_destroy(serve->mqtt_tls);
 }
 
 int app_serve(const struct options *options)

@@ -38,7 +38,7 @@ static struct tls_context *context_make(void)
     EVP_PKEY_free(key);
     struct tls_context *context;
     char why[TLS_WHY_BYTES];
-    const struct tls_options options = {cert_path, key_path};
+    const struct tls_options options = {.cert_file = cert_path, .key_file = key_path};
     CHECK_OK(tls_context_create(&options, why, &context));
     return context;
 }

@@ -81,7 +81,7 @@ static void pair_open(struct pair *pair, const struct identity *identity)
 {
     char why[TLS_WHY_BYTES];
     *pair = (struct pair){0};
-    const struct tls_options options = {identity->cert, identity->key};
+    const struct tls_options options = {.cert_file = identity->cert, .key_file = identity->key};
     CHECK_OK(tls_context_create(&options, why, &pair->context));
     CHECK_OK(tls_filter_ops.create(pair->context, &pair->filter));
     pair->client_context = SSL_CTX_new(TLS_client_method());
@@ -285,14 +285,15 @@ TEST_KEEPS(bad_files_are_named)
         {good.cert, another.key, ERR_INPUT, another.key, ""},
     };
     for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
-        const struct tls_options options = {table[i].cert, table[i].key};
+        const struct tls_options options = {.cert_file = table[i].cert, .key_file = table[i].key};
         NOTE("row %zu: %s", i, why);
         CHECK_ERR(tls_context_create(&options, why, &context), table[i].err);
         CHECK(strstr(why, table[i].names) != NULL);
         CHECK(strstr(why, table[i].says) != NULL);
         CHECK_EQ(ERR_peek_error(), 0);
     }
-    const struct tls_options options = {good.cert, good.key}, wrong = {good.cert, none};
+    const struct tls_options options = {.cert_file = good.cert, .key_file = good.key};
+    const struct tls_options wrong = {.cert_file = good.cert, .key_file = none};
     CHECK_OK(tls_context_create(&options, why, &context));
     CHECK_ERR(tls_context_reload(context, &wrong, why), ERR_NOT_FOUND);
     CHECK_OK(tls_context_reload(context, &options, why));
@@ -309,7 +310,7 @@ TEST_KEEPS(our_failed_allocations)
         static struct pair pair;
         char why[TLS_WHY_BYTES], got[64];
         pair = (struct pair){0};
-        const struct tls_options options = {identity.cert, identity.key};
+        const struct tls_options options = {.cert_file = identity.cert, .key_file = identity.key};
         mem_fail_at(nth);
         enum err err = tls_context_create(&options, why, &pair.context);
         if (err == ERR_OK) {
