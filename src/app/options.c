@@ -42,6 +42,8 @@ static const struct row rows[] = {
      "monitor: looks before it ends; validate: readings (10)", false},
     {"mqtt", ROW_TEXT, OPTIONS_TWIN, AT(mqtt), 0, 0, "HOST:PORT", NULL,
      "the server's MQTT; preferred while it is there, HTTP otherwise", false},
+    {"mqtts", ROW_TEXT, OPTIONS_TWIN | TOOLS, AT(mqtts), 0, 0, "HOST:PORT", NULL,
+     "the same over TLS, with --cacert or the system's; goes before --mqtt", false},
     {"mqtt-tls", ROW_TEXT, OPTIONS_SERVE, AT(mqtt_tls), 0, 0, "HOST:PORT|off", "off",
      "where MQTT over TLS is served, with --tls-cert", false},
     {"mqtt-volatile", ROW_TEXT, OPTIONS_SERVE, AT(mqtt_volatile), 0, 0, "FILTER[,FILTER...]", NULL,

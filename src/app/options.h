@@ -35,6 +35,7 @@ struct options {
     const char *admin_token;
     /* MQTT, readings, windows */
     const char *mqtt_tls, *mqtt_volatile;
+    const char *mqtts; /* of those that connect */
     const char *clickhouse_url, *clickhouse_user, *clickhouse_password, *clickhouse_database;
     const char *climate, *climate_confidence, *climate_model;
     uint32_t inactive_s;

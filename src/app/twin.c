@@ -38,6 +38,7 @@ int app_twin(const struct options *options)
                                 .token = options->token,
                                 .cacert = options->cacert,
                                 .mqtt = mqtt_address(options->mqtt),
+                                .mqtts = mqtt_address(options->mqtts),
                                 .speed = options->speed,
                                 .poll_s = options->long_poll ? 0 : options->poll_s,
                                 .journal_file = options->journal,

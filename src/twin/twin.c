@@ -25,6 +25,17 @@ static void fire(void *cookie)
 
 /* ---- options ---- */
 
+static const char *mqtt_of(const struct twin_options *options)
+{
+    return options->mqtts != NULL ? options->mqtts : options->mqtt;
+}
+
+static bool mqtt_over_tls(const struct twin_options *options)
+{
+    return options->mqtts != NULL ||
+           (options->mqtt != NULL && str_starts(str_from(options->mqtt), STR("mqtts://")));
+}
+
 static enum err check(const struct twin_options *options, char *why, size_t why_bytes)
 {
     if (twin_kind_find(options->kind) == NULL)
@@ -40,8 +51,13 @@ static enum err check(const struct twin_options *options, char *why, size_t why_
         return complain(why, why_bytes, ERR_INPUT, "at most 200 times", "speed");
     if (options->poll_s > 3600 || options->fault_count > TWIN_FAULTS_MAX)
         return complain(why, why_bytes, ERR_INPUT, "out of range", "poll or faults");
-    if (options->mqtt != NULL && strrchr(options->mqtt, ':') == NULL)
-        return complain(why, why_bytes, ERR_INPUT, "HOST:PORT", "mqtt");
+    if (mqtt_of(options) != NULL && strrchr(mqtt_of(options), ':') == NULL)
+        return complain(why, why_bytes, ERR_INPUT, "HOST:PORT",
+                        options->mqtts != NULL ? "mqtts" : "mqtt");
+    if (mqtt_over_tls(options) && !str_starts(url, STR("https://")))
+        return complain(why, why_bytes, ERR_INPUT,
+                        "with mqtts an address begins with https://: the way when MQTT is lost",
+                        "server");
     return ERR_OK;
 }
 
@@ -114,10 +130,11 @@ static enum err open_link(struct twin *twin, const struct twin_options *options)
         .cacert = options->cacert,
         .done = twin_board_link_done,
         .cookie = twin,
-        .mqtt = options->mqtt,
+        .mqtt = mqtt_of(options),
+        .mqtt_tls = mqtt_over_tls(options),
     };
-    return options->mqtt != NULL ? twin_roads_create(&link, twin, &twin->link)
-                                 : twin_http_create(&link, &twin->link);
+    return link.mqtt != NULL ? twin_roads_create(&link, twin, &twin->link)
+                             : twin_http_create(&link, &twin->link);
 }
 
 /* ---- making ---- */
@@ -238,7 +255,7 @@ enum err twin_run(struct loop *loop, const struct twin_options *options, char *w
     err = loop_signal(loop, SIGTERM, caught, loop);
     if (err == ERR_OK)
         err = loop_signal(loop, SIGINT, caught, loop);
-    if (err == ERR_OK && options->mqtt != NULL)
+    if (err == ERR_OK && mqtt_of(options) != NULL)
         err = loop_signal(loop, SIGUSR1, caught_toggle, twin);
     if (err == ERR_OK)
         loop_run(loop);

@@ -46,6 +46,9 @@ struct twin_options {
     /* "HOST:PORT" of the server's MQTT (none).  Preferred while it is there; otherwise, from 5 s
      * after the start or at once when it is lost, the twin goes on over HTTP, and comes back. */
     const char *mqtt;
+    /* The same over TLS, verified against `cacert`; goes before `mqtt`.  `server_url` is https://
+     * then, so that losing MQTT does not mean losing TLS. */
+    const char *mqtts;
 };
 
 /* Sound as 16-bit little-endian PCM in base64, in pieces, made while it is read.  Copy it to read

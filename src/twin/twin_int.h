@@ -55,6 +55,7 @@ struct twin_link_options {
     struct loop *loop;
     const char *machine_id, *server_url, *token, *cacert;
     const char *mqtt; /* NULL: HTTP only */
+    bool mqtt_tls;
     twin_link_done *done;
     void *cookie;
 };

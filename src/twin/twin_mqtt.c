@@ -11,6 +11,7 @@
 
 #include "device/device_mqtt.h"
 #include "net/mqtt/mqtt.h"
+#include "net/tls/tls.h"
 
 #include <string.h>
 
@@ -29,6 +30,7 @@ struct twin_mqtt {
     struct mqtt_client *client;
     struct loop_timer *timer; /* the next attempt */
     struct device_mqtt board;
+    struct tls_client *tls; /* NULL: plain */
     char *host, *token;
     uint16_t port;
     bool booted; /* power is on */
@@ -120,6 +122,9 @@ static void on_gone(void *cookie, enum mqtt_reason reason)
 {
     struct twin_mqtt *mqtt = cookie;
     bool was_ready = mqtt->board.phase == DEVICE_MQTT_READY;
+    if (mqtt->tls != NULL && tls_client_why(mqtt->tls)[0] != '\0')
+        log_line(LOG_WARN, "twin", "id", "%s", mqtt->twin->id, "mqtt", "%s", "TLS failed", "why",
+                 "%s", tls_client_why(mqtt->tls), NULL);
     log_line(LOG_DEBUG, "twin", "id", "%s", mqtt->twin->id, "mqtt", "%s", "gone", "reason", "%u",
              (unsigned)reason, NULL);
     if (!mqtt->booted)
@@ -180,6 +185,8 @@ static enum err make_client(struct twin_mqtt *mqtt)
                  .qos = 1,
                  .topic = {topic.at, topic.len},
                  .payload = {payload.at, payload.len}},
+        .filter = mqtt->tls != NULL ? &tls_client_filter_ops : NULL,
+        .filter_context = mqtt->tls,
     };
     return mqtt_client_create(mqtt->twin->loop, &options, &user, mqtt, &mqtt->client);
 }
@@ -233,6 +240,8 @@ static enum err read_address(struct twin_mqtt *mqtt, struct str address)
     uint64_t port;
     if (str_starts(address, STR("mqtt://")))
         address = str_slice(address, 7, address.len);
+    else if (str_starts(address, STR("mqtts://")))
+        address = str_slice(address, 8, address.len);
     size_t colon = address.len;
     while (colon > 0 && address.at[colon - 1] != ':')
         colon--;
@@ -247,7 +256,19 @@ static enum err read_address(struct twin_mqtt *mqtt, struct str address)
     return mqtt->host != NULL ? ERR_OK : ERR_NOMEM;
 }
 
-enum err twin_mqtt_create(struct twin *twin, const char *address, const char *token,
+static enum err use_tls(struct twin_mqtt *mqtt, const char *cacert)
+{
+    char why[TLS_WHY_BYTES];
+    const struct tls_client_options options = {
+        .ca_file = cacert, .server = mqtt->host, .protocol = TLS_MQTT};
+    enum err err = tls_client_create(&options, why, &mqtt->tls);
+    if (err != ERR_OK)
+        log_line(LOG_ERROR, "twin", "id", "%s", mqtt->twin->id, "mqtt", "%s", "no TLS", "why", "%s",
+                 why, NULL);
+    return err;
+}
+
+enum err twin_mqtt_create(struct twin *twin, const struct twin_link_options *link,
                           const struct twin_mqtt_user *user, struct twin_mqtt **ret_mqtt)
 {
     struct twin_mqtt *mqtt = mem_zalloc(sizeof(*mqtt));
@@ -255,9 +276,11 @@ enum err twin_mqtt_create(struct twin *twin, const char *address, const char *to
         return ERR_NOMEM;
     mqtt->twin = twin;
     mqtt->user = *user;
-    enum err err = read_address(mqtt, str_from(address));
+    enum err err = read_address(mqtt, str_from(link->mqtt));
+    if (err == ERR_OK && link->mqtt_tls)
+        err = use_tls(mqtt, link->cacert);
     if (err == ERR_OK) {
-        mqtt->token = mem_strdup(str_from(token));
+        mqtt->token = mem_strdup(str_from(link->token));
         err = mqtt->token != NULL ? ERR_OK : ERR_NOMEM;
     }
     if (err == ERR_OK)
@@ -275,6 +298,7 @@ void twin_mqtt_destroy(struct twin_mqtt *mqtt)
     if (mqtt == NULL)
         return;
     mqtt_client_destroy(mqtt->client);
+    tls_client_destroy(mqtt->tls);
     loop_timer_destroy(mqtt->timer);
     mem_free(mqtt->host);
     mem_free(mqtt->token);

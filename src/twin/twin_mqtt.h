@@ -13,8 +13,9 @@ struct twin_mqtt_user {
     void (*lost)(void *cookie);  /* it was ready, and is no longer */
     void *cookie;
 };
-/* `address`: "HOST:PORT", also "mqtt://HOST:PORT"; texts are copied.  ERR_INPUT: it is none. */
-MUST_USE enum err twin_mqtt_create(struct twin *twin, const char *address, const char *token,
+/* `link->mqtt`: "HOST:PORT", also "mqtt://HOST:PORT" or "mqtts://HOST:PORT".  ERR_INPUT,
+ * ERR_NOT_FOUND: it is none, or `cacert` cannot be used (said in the log). */
+MUST_USE enum err twin_mqtt_create(struct twin *twin, const struct twin_link_options *link,
                                    const struct twin_mqtt_user *user, struct twin_mqtt **ret_mqtt);
 void twin_mqtt_destroy(struct twin_mqtt *mqtt); /* breaks the connection: the will is published */
 

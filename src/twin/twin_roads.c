@@ -174,7 +174,7 @@ enum err twin_roads_create(const struct twin_link_options *options, struct twin 
     const struct twin_mqtt_user user = {mqtt_ready, mqtt_lost, roads};
     enum err err = twin_http_create(options, &roads->http);
     if (err == ERR_OK)
-        err = twin_mqtt_create(twin, options->mqtt, options->token, &user, &roads->mqtt);
+        err = twin_mqtt_create(twin, options, &user, &roads->mqtt);
     if (err == ERR_OK)
         err = loop_timer_create(options->loop, patience_over, roads, &roads->patience);
     if (err != ERR_OK) {
