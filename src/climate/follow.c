@@ -91,7 +91,7 @@ static enum err follow_run(struct store_job *job, struct store_db *db)
 {
     struct follow_op *follow = (struct follow_op *)(void *)job;
     enum err err = ERR_OK;
-    if (follow->completed && isfinite(follow->position_pct))
+    if (isfinite(follow->position_pct))
         err = write_position(follow, db);
     if (err == ERR_OK && follow->completed && strcmp(follow->source, "person") == 0 &&
         isfinite(follow->position_pct))
@@ -184,7 +184,8 @@ static void record_action(struct climate *climate, struct watched *window,
     if (!follow->has_features)
         follow->features = (struct climate_features){NAN, NAN, NAN};
     fill_sample(follow, window, command);
-    if (completed && isfinite(follow->position_pct))
+    /* Also where a failure left it, if it was measured there; if not, it may be anywhere. */
+    if (isfinite(follow->position_pct) || command->state == QUEUE_FAILED)
         window->position_pct = follow->position_pct;
     enum err err = climate_op_submit(&follow->op);
     (void)err; /* counted by follow_undo */

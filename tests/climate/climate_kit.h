@@ -260,7 +260,7 @@ static inline void kit_reported(void *cookie, enum err err, enum queue_verdict v
 }
 
 /* Carries out what is offered and reports `outcome`; false: nothing is. */
-static inline bool kit_board(struct kit *kit, enum queue_state outcome)
+static inline bool kit_board_says(struct kit *kit, enum queue_state outcome, struct str meta)
 {
     bool own = false;
     const struct queue_command *command = queue_check(kit->queue, W1, (struct id128){{0}}, &own);
@@ -282,10 +282,15 @@ static inline bool kit_board(struct kit *kit, enum queue_state outcome)
                                                  .outcome = outcome,
                                                  .claim_id = claim,
                                                  .journal_id = journal,
+                                                 .meta = meta,
                                                  .actor = STR("machine:window-1")},
                           kit_reported, kit));
     kit_settle(kit);
     return true;
+}
+static inline bool kit_board(struct kit *kit, enum queue_state outcome)
+{
+    return kit_board_says(kit, outcome, STR_NONE);
 }
 
 /* ---- people ---- */

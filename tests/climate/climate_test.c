@@ -451,6 +451,25 @@ TEST(after_a_restart_a_command_on_its_way_is_seen)
     kit_close(&kit);
 }
 
+TEST(where_it_was_measured_counts_more_than_where_it_should_be)
+{
+    struct kit kit;
+    open_own(&kit);
+    kit_readings(&kit, 24, 45, 0.02);
+    CHECK(kit_board_says(&kit, QUEUE_COMPLETE,
+                         STR("{\"position\":71.5,\"provenance\":\"measured\"}")));
+    CHECK_NEAR(kit_window(&kit).position_pct, 71.5, 0);
+    kit_pass(&kit, MINUTE);
+    kit_readings(&kit, 21, 45, 0.02);
+    CHECK(kit_board_says(&kit, QUEUE_FAILED, STR("{\"position\":55}"))); /* pinched */
+    CHECK_NEAR(kit_window(&kit).position_pct, 55, 0);
+    kit_pass(&kit, climate_rules.age_max_ms);
+    kit_readings(&kit, 21, 45, 0.02);
+    CHECK(kit_board(&kit, QUEUE_FAILED)); /* and nobody knows where */
+    CHECK(isnan(kit_window(&kit).position_pct));
+    kit_close(&kit);
+}
+
 TEST(an_unknown_outcome_leaves_the_position_unknown)
 {
     struct kit kit;

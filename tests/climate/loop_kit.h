@@ -10,7 +10,7 @@
  * was tried (climate_thermostat_tune; loop_slow tries it again). */
 #define LOOP_HOUR_TUNED                                                                            \
     {                                                                                              \
-        .open_above_c = 21.3, .shut_below_c = 21.1, .open_pct = 100                                \
+        .open_above_c = 20.8, .shut_below_c = 20.6, .open_pct = 75                                 \
     }
 #define LOOP_DAY_TUNED                                                                             \
     {                                                                                              \
