@@ -236,7 +236,7 @@ struct receipts {
 };
 struct received {
     uint16_t count, cap;
-    uint16_t id[];
+    uint32_t id[]; /* with RECEIVED_UNSURE */
 };
 uint64_t broker_receipt_key(const struct mqtt_publish *publish);
 enum receipt_found { RECEIPT_NEW, RECEIPT_KNOWN, RECEIPT_UNSURE };
@@ -247,8 +247,10 @@ void broker_receipt_remember(struct session *session, uint64_t number, uint64_t 
 void broker_receipt_forget(struct session *session, uint16_t packet_id);
 void broker_receipt_unsure(struct session *session);
 MUST_USE enum err broker_receipt_restore(struct session *session, uint64_t number, uint64_t key);
-bool broker_received_has(const struct session *session, uint16_t packet_id);
+enum receipt_found broker_received_find(const struct session *session, uint16_t packet_id);
+/* Unsure until it is said to be sure: it may not have been passed on. */
 MUST_USE enum err broker_received_add(struct session *session, uint16_t packet_id);
+void broker_received_sure(struct session *session, uint16_t packet_id);
 bool broker_received_end(struct session *session, uint16_t packet_id);
 
 /* ---- session.c ---- */
@@ -265,7 +267,9 @@ struct session {
     int64_t session_id;
     struct client *client; /* NULL: not connected */
     enum bus_role role;
-    bool waiting, stored, ended, idle;
+    bool waiting, ended, idle;
+    bool stored;  /* it has a row, or one on its way */
+    bool durable; /* the row is on the disk */
     int64_t credential_id;
     uint32_t expiry_s; /* 0: ends with the connection */
     int64_t gone_at_ms;
@@ -323,12 +327,15 @@ struct client {
     struct session *session; /* NULL: taken over, or revoked */
     struct will *will;
     struct bus_pending *fifo_first, *fifo_last; /* acknowledgements, in the order they are due */
+    struct bus_pending *fifo_unpassed;          /* the first of them that was not passed on yet */
     uint32_t unacked;
     uint32_t window; /* QoS 1 messages to it that may be in flight */
     int64_t seen_ms;
     struct cached *cache[BROKER_CACHE_TOPICS];
     uint8_t cache_next;
-    bool ready, closing, paused, goodbye;
+    bool ready, closing, paused;
+    bool later;     /* something of it could not be taken: it is closed when its turn comes */
+    bool advancing; /* pending.c */
     bool v5;
 };
 void broker_client_close(struct broker *broker, struct client *client, enum mqtt_reason reason);
@@ -412,7 +419,7 @@ void broker_publish_unasked(struct broker *broker, struct session *session,
                             const struct mqtt_publish *publish);
 
 /* ---- pending.c: messages whose outcome is not known yet, and acknowledgements in order ---- */
-enum pending_state { PENDING_HANDLER, PENDING_STORE, PENDING_TWIN, PENDING_DONE };
+enum pending_state { PENDING_HANDLER, PENDING_TWIN, PENDING_READY, PENDING_STORE, PENDING_DONE };
 struct bus_pending {
     struct waiter waiter; /* first */
     struct broker *broker;
@@ -427,6 +434,9 @@ struct bus_pending {
     uint16_t packet_id;
     uint8_t qos;
     bool later;
+    bool handled; /* by a handler that said so */
+    bool behind;  /* a message before it was not taken: it must not overtake that one */
+    bool taken;   /* what it brought is stored, or will be as soon as the disk can */
     enum pending_state state;
     enum mqtt_reason reason;
 };
@@ -440,10 +450,12 @@ struct bus_pending *broker_pending_find(const struct broker *broker, const struc
 void broker_pending_twin(struct bus_pending *first, struct bus_pending *twin);
 /* The outcome: acknowledge in order; `later`: close the connection instead. */
 void broker_pending_finish(struct bus_pending *pending, enum mqtt_reason reason, bool later);
-/* On to retained and subscribers, then finish, when the disk has what it must have. */
+/* It is taken: on to retained and subscribers, after those before it; then finish, when the disk
+ * has what it must have. */
+void broker_pending_ready(struct bus_pending *pending);
+/* The same at once, with nothing before it. */
 void broker_pending_pass_on(struct bus_pending *pending, const struct mqtt_publish *publish,
-                            int64_t expires_at_ms, const struct target *targets, uint32_t count,
-                            enum mqtt_reason reason);
+                            int64_t expires_at_ms, const struct target *targets, uint32_t count);
 /* Acknowledge at once, or when those before are. */
 void broker_ack(struct broker *broker, struct client *client, const struct mqtt_publish *publish,
                 enum mqtt_reason reason);

@@ -149,7 +149,7 @@ static struct client *client_create(struct broker *broker, struct mqtt_conn *con
     return client;
 }
 
-/* ---- the answer, now or when the old session is gone from the disk ---- */
+/* ---- the answer, now or when the new session is on the disk and an old one is gone ---- */
 
 struct welcome {
     struct waiter waiter; /* first */
@@ -188,6 +188,7 @@ static void welcome_later(struct waiter *waiter, bool stored)
     struct client *client = welcome->client;
     if (client->conn != NULL && client->session != NULL && !client->closing) {
         if (stored) {
+            client->session->durable = client->session->stored;
             welcome_send(welcome->broker, welcome);
         } else {
             client->closing = true;
@@ -199,7 +200,7 @@ static void welcome_later(struct waiter *waiter, bool stored)
 }
 
 static void welcome(struct broker *broker, struct client *client,
-                    const struct mqtt_connect *connect, bool present, bool wiped)
+                    const struct mqtt_connect *connect, bool present, bool promises)
 {
     const struct session *session = client->session;
     uint32_t asked_s = connect->properties.session_expiry_s;
@@ -211,7 +212,7 @@ static void welcome(struct broker *broker, struct client *client,
                           .expiry_said = (connect->properties.has & MQTT_HAS_SESSION_EXPIRY) != 0 &&
                                          asked_s != session->expiry_s,
                           .keep_alive_s = connect->keep_alive_s};
-    struct welcome *later = wiped && broker->open != NULL ? mem_alloc(sizeof(*later)) : NULL;
+    struct welcome *later = promises && broker->open != NULL ? mem_alloc(sizeof(*later)) : NULL;
     if (later == NULL) {
         welcome_send(broker, &now);
         return;
@@ -270,12 +271,14 @@ void broker_on_connect(void *cookie, struct mqtt_conn *conn, const struct mqtt_c
     session->client = client;
     broker->stats.sessions_connected++;
     mqtt_conn_set_context(conn, client);
+    /* What it will be promised within this session must not outlive the session. */
     if (session->stored || session->expiry_s > 0)
         broker_session_put(broker, session);
+    bool promises = wiped || (session->stored && !session->durable);
     if (broker_presence_open(broker, client) != ERR_OK) {
         client->closing = true;
         refuse(broker, conn, MQTT_SERVER_BUSY);
         return; /* on_gone does the rest */
     }
-    welcome(broker, client, connect, present, wiped);
+    welcome(broker, client, connect, present, promises);
 }

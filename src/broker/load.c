@@ -89,6 +89,8 @@ static enum err load_received(struct store_db *db, struct session *session)
         err = broker_received_add(session, (uint16_t)store_col_i64(stmt, 0));
         if (err != ERR_OK && err != ERR_FULL)
             return err;
+        if (store_col_i64(stmt, 1) != 0)
+            broker_received_sure(session, (uint16_t)store_col_i64(stmt, 0));
     }
     return ended(err);
 }
@@ -111,7 +113,7 @@ static enum err load_session(struct load *load, struct store_stmt *stmt, struct 
     if (err != ERR_OK)
         return err;
     ASSERT(session->session_id == session_id);
-    session->stored = true;
+    session->stored = session->durable = true;
     broker->session_lasting++;
     session->expiry_s = (uint32_t)store_col_i64(stmt, 7);
     session->gone_at_ms = store_col_null(stmt, 8) ? load->now_ms : store_col_i64(stmt, 8);

@@ -1,9 +1,11 @@
-/* Messages whose outcome is not known yet, and acknowledgements in the order of the messages.
+/* Messages whose outcome is not known yet.  Passed on, and acknowledged, in the order in which they
+ * came.
  *
- *   HANDLER --verdict--> STORE --on the disk--> DONE --its turn--> acknowledged, freed
- *      |                                         ^
- *      +---- refused, or nothing to store -------+        TWIN: the same message came again before
- *                                                         the first one's outcome was known
+ *   HANDLER --taken--> READY --its turn--> STORE --on the disk--> DONE --its turn--> acknowledged
+ *      |                 |                                         ^
+ *      +---- refused ----+------------- nothing to store ----------+
+ *   TWIN: the same message came again before the first one's outcome was known
+ *
  * A client that goes leaves its messages behind: they are finished without an answer. */
 #include "broker/broker_int.h"
 
@@ -14,6 +16,8 @@ static void fifo_append(struct client *client, struct bus_pending *pending)
     else
         client->fifo_first = pending;
     client->fifo_last = pending;
+    if (client->fifo_unpassed == NULL)
+        client->fifo_unpassed = pending;
     client->unacked++;
 }
 
@@ -115,6 +119,8 @@ void broker_ack(struct broker *broker, struct client *client, const struct mqtt_
         return;
     if (publish->qos == 2 && client->v5 && reason >= MQTT_UNSPECIFIED)
         (void)broker_received_end(client->session, publish->packet_id);
+    else if (publish->qos == 2)
+        broker_received_sure(client->session, publish->packet_id);
     if (client->fifo_first == NULL) {
         ack_send(broker, client, publish->qos, publish->packet_id, reason);
         return;
@@ -127,6 +133,23 @@ void broker_ack(struct broker *broker, struct client *client, const struct mqtt_
     }
     broker_pending_finish(pending, reason, false);
     broker_client_pause(broker, client);
+}
+
+static void pass_on_now(struct bus_pending *pending);
+
+/* Pass on what is ready, as far as nothing before it is not. */
+static void fifo_advance(struct client *client)
+{
+    if (client->advancing)
+        return;
+    client->advancing = true;
+    while (client->fifo_unpassed != NULL && client->fifo_unpassed->state >= PENDING_READY) {
+        struct bus_pending *pending = client->fifo_unpassed;
+        client->fifo_unpassed = pending->fifo_next;
+        if (pending->state == PENDING_READY)
+            pass_on_now(pending);
+    }
+    client->advancing = false;
 }
 
 static void finish_one(struct bus_pending *pending, enum mqtt_reason reason, bool later)
@@ -143,10 +166,28 @@ static void finish_one(struct bus_pending *pending, enum mqtt_reason reason, boo
     pending->state = PENDING_DONE;
     pending->reason = reason;
     pending->later = later;
-    if (pending->client != NULL)
-        fifo_drain(broker, pending->client);
-    else
+    struct client *client = pending->client;
+    if (client == NULL) {
         pending_free(pending);
+        return;
+    }
+    client->later = client->later || later;
+    client->refs++;
+    fifo_advance(client);
+    if (!client->advancing)
+        fifo_drain(broker, client);
+    broker_client_unref(client);
+}
+
+/* Who is told to send again sends again from the first that was not taken.  What came behind it may
+ * be stored, but goes on to subscribers only then. */
+static void stop_overtaking(struct bus_pending *pending)
+{
+    pending->broker->stats.later++;
+    for (struct bus_pending *newer = pending->prev; newer != NULL; newer = newer->prev) {
+        if (newer->session == pending->session && newer->qos > 0)
+            newer->behind = true;
+    }
 }
 
 void broker_pending_finish(struct bus_pending *pending, enum mqtt_reason reason, bool later)
@@ -154,14 +195,17 @@ void broker_pending_finish(struct bus_pending *pending, enum mqtt_reason reason,
     struct broker *broker = pending->broker;
     struct session *session = pending->session;
     bool v5 = pending->client == NULL || pending->client->v5;
-    if (later) {
-        broker->stats.later++;
-        /* What an older message with this id left is no proof that this one was taken. */
-        if (pending->qos == 1)
-            broker_receipt_forget(session, pending->packet_id);
+    if (later)
+        stop_overtaking(pending);
+    /* What an older message with this id left is no proof that this one was taken. */
+    if (later && !pending->taken && pending->qos == 1)
+        broker_receipt_forget(session, pending->packet_id);
+    if (pending->qos == 2) {
+        if (later ? !pending->taken : v5 && reason >= MQTT_UNSPECIFIED)
+            (void)broker_received_end(session, pending->packet_id);
+        else if (!later)
+            broker_received_sure(session, pending->packet_id);
     }
-    if (pending->qos == 2 && (later || (v5 && reason >= MQTT_UNSPECIFIED)))
-        (void)broker_received_end(session, pending->packet_id);
     struct bus_pending *twin = pending->twins;
     pending->twins = NULL;
     finish_one(pending, reason, later);
@@ -178,11 +222,22 @@ void broker_pending_finish(struct bus_pending *pending, enum mqtt_reason reason,
 static void stored(struct waiter *waiter, bool is_stored)
 {
     struct bus_pending *pending = (struct bus_pending *)waiter;
-    if (is_stored && pending->number != 0)
+    /* Also when it could not be stored yet: its changes stay in front of all others, and until they
+     * are on the disk nothing that is known is acknowledged (publish.c). */
+    pending->taken = true;
+    if (pending->number != 0)
         broker_receipt_remember(pending->session, pending->number, pending->key);
-    if (!is_stored && pending->number != 0)
-        broker_receipt_unsure(pending->session);
+    if (pending->qos == 2)
+        broker_received_sure(pending->session, pending->packet_id);
     broker_pending_finish(pending, pending->reason, !is_stored);
+}
+
+/* It is sent again, and then passed on, when it was taken, or taken. */
+static void not_passed_on(struct bus_pending *pending)
+{
+    if (pending->taken)
+        broker_receipt_unsure(pending->session);
+    broker_pending_finish(pending, MQTT_SUCCESS, pending->qos > 0);
 }
 
 /* Which publish it was goes to the disk with what it brought. */
@@ -204,17 +259,14 @@ static void receipt_write(struct bus_pending *pending, bool *ret_op)
 }
 
 void broker_pending_pass_on(struct bus_pending *pending, const struct mqtt_publish *publish,
-                            int64_t expires_at_ms, const struct target *targets, uint32_t count,
-                            enum mqtt_reason reason)
+                            int64_t expires_at_ms, const struct target *targets, uint32_t count)
 {
     struct broker *broker = pending->broker;
-    bool handled = pending->message != NULL;
+    bool qos2 = publish->qos == 2;
     bool must = broker_must_store(publish, targets, count) ||
-                (!handled && publish->qos == 2 && pending->session->stored);
+                (qos2 && !pending->handled && pending->session->stored);
     if (must && broker->failing) {
-        if (handled)
-            broker_receipt_unsure(pending->session);
-        broker_pending_finish(pending, reason, true);
+        not_passed_on(pending);
         return;
     }
     struct outgoing out = {.publish = publish, .expires_at_ms = expires_at_ms};
@@ -223,33 +275,35 @@ void broker_pending_pass_on(struct bus_pending *pending, const struct mqtt_publi
     bool op = false;
     enum err err = broker_pass_on(broker, &out, targets, count, &op);
     broker_message_unref(out.message);
-    if (err == ERR_FULL)
-        reason = MQTT_QUOTA_EXCEEDED;
-    if (!handled && err == ERR_OK)
-        receipt_write(pending, &op);
-    pending->reason = reason;
     if (err != ERR_OK && err != ERR_FULL) {
-        if (handled)
-            broker_receipt_unsure(pending->session);
-        broker_pending_finish(pending, reason, publish->qos > 0);
-    } else if (must && op) {
+        not_passed_on(pending);
+        return;
+    }
+    pending->reason = err == ERR_FULL ? MQTT_QUOTA_EXCEEDED : MQTT_SUCCESS;
+    if (err == ERR_OK && (!pending->handled || (qos2 && op)))
+        receipt_write(pending, &op);
+    if (must && op) {
         pending->state = PENDING_STORE;
         pending->waiter.done = stored;
         broker_batch_wait(broker, &pending->waiter);
     } else {
-        broker_pending_finish(pending, reason, false);
+        broker_pending_finish(pending, pending->reason, false);
     }
 }
 
-/* The handler took it: now it is known, and subscribers may see it. */
-static void accepted(struct bus_pending *pending)
+/* In its turn, from the copy. */
+static void pass_on_now(struct bus_pending *pending)
 {
     struct broker *broker = pending->broker;
-    if (pending->number != 0 && pending->qos == 1)
-        broker_receipt_remember(pending->session, pending->number, pending->key);
-    struct message *message = pending->message;
+    const struct message *message = pending->message;
     if (message == NULL) {
         broker_pending_finish(pending, MQTT_SUCCESS, false);
+        return;
+    }
+    struct targets targets;
+    if ((pending->behind && pending->session->stored) ||
+        broker_route(broker, pending->session, message->topic, &targets) != ERR_OK) {
+        not_passed_on(pending);
         return;
     }
     struct mqtt_publish publish = {.retain = message->retain,
@@ -258,15 +312,32 @@ static void accepted(struct bus_pending *pending)
                                    .topic = message->topic,
                                    .payload = message->payload,
                                    .properties = message->properties};
-    struct targets targets;
-    if (broker_route(broker, pending->session, message->topic, &targets) != ERR_OK) {
-        broker_receipt_unsure(pending->session);
-        broker_pending_finish(pending, MQTT_SUCCESS, true);
+    broker_pending_pass_on(pending, &publish, message->expires_at_ms, targets.at, targets.count);
+    broker_targets_finish(&targets);
+}
+
+void broker_pending_ready(struct bus_pending *pending)
+{
+    struct broker *broker = pending->broker;
+    struct client *client = pending->client;
+    pending->state = PENDING_READY;
+    if (client == NULL) {
+        pass_on_now(pending);
         return;
     }
-    broker_pending_pass_on(pending, &publish, message->expires_at_ms, targets.at, targets.count,
-                           MQTT_SUCCESS);
-    broker_targets_finish(&targets);
+    client->refs++;
+    fifo_advance(client); /* it may be gone after this */
+    fifo_drain(broker, client);
+    broker_client_unref(client);
+}
+
+/* The handler took it: now it is known, and subscribers may see it. */
+static void accepted(struct bus_pending *pending)
+{
+    pending->taken = true;
+    if (pending->number != 0 && pending->qos == 1)
+        broker_receipt_remember(pending->session, pending->number, pending->key);
+    broker_pending_ready(pending);
 }
 
 void bus_done(struct bus_pending *pending, enum bus_verdict verdict)
@@ -294,16 +365,21 @@ void bus_done(struct bus_pending *pending, enum bus_verdict verdict)
 
 void broker_fifo_abandon(struct client *client)
 {
-    while (client->fifo_first != NULL) {
-        struct bus_pending *pending = client->fifo_first;
-        client->fifo_first = pending->fifo_next;
+    struct bus_pending *pending = client->fifo_first;
+    client->fifo_first = client->fifo_last = client->fifo_unpassed = NULL;
+    client->unacked = 0;
+    while (pending != NULL) {
+        struct bus_pending *next = pending->fifo_next;
         pending->fifo_next = NULL;
         pending->client = NULL;
+        /* Ready, but not its turn: one before it is not taken yet, and both will be sent again. */
+        pending->behind = pending->behind || pending->state == PENDING_READY;
         if (pending->state == PENDING_DONE)
             pending_free(pending);
+        else if (pending->state == PENDING_READY)
+            pass_on_now(pending);
+        pending = next;
     }
-    client->fifo_last = NULL;
-    client->unacked = 0;
 }
 
 void broker_pendings_finish(struct broker *broker)

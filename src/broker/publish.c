@@ -89,61 +89,80 @@ static enum err handle_pending(struct broker *broker, struct session *session,
     pending->message = message;
     pending->key = key;
     pending->number = number;
+    pending->handled = true;
     handle(broker, plan->handler, session, publish, rider(session, pending), pending);
     return ERR_OK;
 }
 
 /* ---- without one, but with something for the disk ---- */
 
-static enum err store_pending(struct broker *broker, struct session *session, struct client *client,
+/* `again`: what it brought was stored before. */
+static enum err store_pending(struct broker *broker, struct client *client,
                               const struct mqtt_publish *publish, const struct cached *plan,
-                              uint64_t key)
+                              uint64_t key, bool again)
 {
+    struct session *session = client->session;
     struct bus_pending *pending;
+    struct message *message = NULL;
     uint64_t number = 0;
     enum err err = ERR_OK;
-    if (key != 0 && session->stored)
+    bool its_turn = client->fifo_unpassed == NULL;
+    if (!its_turn)
+        err = broker_message_create(publish, expires_at(broker, publish), &message);
+    if (err == ERR_OK && key != 0 && session->stored)
         err = broker_receipt_next(session, &number);
     if (err == ERR_OK)
-        err = broker_pending_create(broker, session, client, publish, PENDING_HANDLER, &pending);
-    if (err != ERR_OK)
+        err = broker_pending_create(broker, session, client, publish, PENDING_READY, &pending);
+    if (err != ERR_OK) {
+        broker_message_unref(message);
         return err;
+    }
+    pending->message = message;
     pending->key = key;
     pending->number = number;
-    broker_pending_pass_on(pending, publish, expires_at(broker, publish), plan->targets,
-                           plan->target_count, MQTT_SUCCESS);
+    pending->taken = again;
+    if (its_turn) {
+        client->fifo_unpassed = NULL;
+        broker_pending_pass_on(pending, publish, expires_at(broker, publish), plan->targets,
+                               plan->target_count);
+    }
     return ERR_OK;
 }
 
 /* ---- sent again? ---- */
 
+static void answer_twin(struct broker *broker, struct client *client,
+                        const struct mqtt_publish *publish, struct bus_pending *first)
+{
+    struct bus_pending *twin;
+    if (broker_pending_create(broker, client->session, client, publish, PENDING_TWIN, &twin) ==
+        ERR_OK)
+        broker_pending_twin(first, twin);
+    else
+        broker_client_close(broker, client, MQTT_SERVER_BUSY);
+}
+
 /* True: it is known, and answered. */
 static bool answer_repeated(struct broker *broker, struct client *client,
-                            const struct mqtt_publish *publish, uint64_t key, bool *ret_unsure)
+                            const struct mqtt_publish *publish, uint64_t key,
+                            enum receipt_found found)
 {
-    struct session *session = client->session;
-    struct bus_pending *first = broker_pending_find(broker, session, publish, key), *twin;
+    struct bus_pending *first = broker_pending_find(broker, client->session, publish, key);
+    if (first == NULL && found == RECEIPT_NEW)
+        return false;
+    broker->stats.duplicates++;
     if (first != NULL) {
-        broker->stats.duplicates++;
-        if (broker_pending_create(broker, session, client, publish, PENDING_TWIN, &twin) == ERR_OK)
-            broker_pending_twin(first, twin);
-        else
-            broker_client_close(broker, client, MQTT_SERVER_BUSY);
+        answer_twin(broker, client, publish, first);
         return true;
     }
-    if (publish->qos == 1) {
-        enum receipt_found found = broker_receipt_find(session, key);
-        if (found == RECEIPT_NEW)
-            return false;
-        broker->stats.duplicates++;
-        if (found == RECEIPT_UNSURE) {
-            *ret_unsure = true;
-            return false;
-        }
+    if (found == RECEIPT_UNSURE)
+        return false;
+    if (broker->failing) { /* it may be known in memory only */
+        broker->stats.later++;
+        broker_client_close(broker, client, MQTT_SERVER_BUSY);
     } else {
-        broker->stats.duplicates++;
+        broker_ack(broker, client, publish, MQTT_SUCCESS);
     }
-    broker_ack(broker, client, publish, MQTT_SUCCESS);
     return true;
 }
 
@@ -158,7 +177,7 @@ static void pass_on_again(struct broker *broker, struct client *client,
         broker_ack(broker, client, publish, MQTT_SUCCESS);
         return;
     }
-    if (store_pending(broker, client->session, client, publish, plan, key) != ERR_OK)
+    if (store_pending(broker, client, publish, plan, key, true) != ERR_OK)
         broker_client_close(broker, client, MQTT_SERVER_BUSY);
 }
 
@@ -185,57 +204,58 @@ static void take_now(struct broker *broker, struct client *client,
     broker_ack(broker, client, publish, reason);
 }
 
+static enum err take_new(struct broker *broker, struct client *client,
+                         const struct mqtt_publish *publish, const struct cached *plan,
+                         uint64_t key)
+{
+    bool stores = broker_must_store(publish, plan->targets, plan->target_count) ||
+                  (publish->qos == 2 && client->session->stored);
+    if (publish->qos == 2) { /* from here to its PUBREL the packet id means this message */
+        enum err err = broker_received_add(client->session, publish->packet_id);
+        if (err != ERR_OK)
+            return err;
+    }
+    bool waits = publish->qos > 0 && client->fifo_unpassed != NULL; /* for its turn */
+    if (plan->is_volatile || (plan->handler == NULL && !stores && !waits)) {
+        take_now(broker, client, publish, plan);
+        return ERR_OK;
+    }
+    if (plan->handler != NULL)
+        return handle_pending(broker, client->session, client, publish, plan, key);
+    return store_pending(broker, client, publish, plan, key, false);
+}
+
 static void take(struct broker *broker, struct client *client, const struct mqtt_publish *publish,
                  const struct cached *plan)
 {
     struct session *session = client->session;
-    bool handles = plan->handler != NULL && !plan->is_volatile;
-    bool stores = !plan->is_volatile && plan->handler == NULL &&
-                  (broker_must_store(publish, plan->targets, plan->target_count) ||
-                   (publish->qos == 2 && session->stored));
     uint64_t key = 0;
-    bool unsure = false;
-    if (publish->qos == 1 && !plan->is_volatile && (session->stored || publish->dup || handles))
+    enum receipt_found found = RECEIPT_NEW;
+    if (publish->qos == 1 && !plan->is_volatile && (session->stored || plan->handler != NULL))
         key = broker_receipt_key(publish);
-    if (publish->qos == 1 && publish->dup && key != 0 &&
-        answer_repeated(broker, client, publish, key, &unsure))
+    if (publish->qos == 2)
+        found = broker_received_find(session, publish->packet_id);
+    else if (publish->dup && key != 0)
+        found = broker_receipt_find(session, key);
+    bool repeated = publish->qos == 2 ? found != RECEIPT_NEW : publish->dup && key != 0;
+    if (repeated && answer_repeated(broker, client, publish, key, found))
         return;
-    if (unsure) {
+    if (found == RECEIPT_UNSURE) {
         pass_on_again(broker, client, publish, plan, key);
         return;
     }
-    enum err err = ERR_OK;
-    if (handles)
-        err = handle_pending(broker, session, client, publish, plan, key);
-    else if (stores)
-        err = store_pending(broker, session, client, publish, plan, key);
-    else
-        take_now(broker, client, publish, plan);
+    enum err err = take_new(broker, client, publish, plan, key);
     if (err != ERR_OK)
-        broker_client_close(broker, client, MQTT_SERVER_BUSY);
-}
-
-/* QoS 2: from here to its PUBREL the packet id means this message.  False: it was dealt with. */
-static bool take_id(struct broker *broker, struct client *client,
-                    const struct mqtt_publish *publish)
-{
-    bool unsure;
-    if (broker_received_has(client->session, publish->packet_id)) {
-        (void)answer_repeated(broker, client, publish, 0, &unsure);
-        return false;
-    }
-    if (broker_received_add(client->session, publish->packet_id) == ERR_OK)
-        return true;
-    broker_client_close(broker, client, MQTT_QUOTA_EXCEEDED);
-    return false;
+        broker_client_close(broker, client,
+                            err == ERR_FULL ? MQTT_QUOTA_EXCEEDED : MQTT_SERVER_BUSY);
 }
 
 void broker_on_publish(void *cookie, struct mqtt_conn *conn, const struct mqtt_publish *publish)
 {
     struct broker *broker = cookie;
     struct client *client = mqtt_conn_context(conn);
-    if (client == NULL || client->closing || client->session == NULL)
-        return;
+    if (client == NULL || client->closing || client->later || client->session == NULL)
+        return; /* what comes behind what was not taken must not overtake it */
     broker->stats.messages_in[publish->qos]++;
     broker_presence_seen(broker, client);
     const struct cached *plan = broker_plan_cached(broker, client, publish->topic);
@@ -248,8 +268,6 @@ void broker_on_publish(void *cookie, struct mqtt_conn *conn, const struct mqtt_p
         broker_ack(broker, client, publish, MQTT_NOT_AUTHORIZED);
         return;
     }
-    if (publish->qos == 2 && !take_id(broker, client, publish))
-        return;
     take(broker, client, publish, plan);
     if (client->unacked >= broker->options.receive_max)
         broker_client_pause(broker, client);
@@ -309,8 +327,8 @@ static void released(struct waiter *waiter, bool stored)
     if (stored) {
         complete(release->broker, release->client, release->packet_id, MQTT_SUCCESS);
     } else { /* it stays taken until the disk knows better */
-        if (broker_received_add(release->session, release->packet_id) != ERR_OK)
-            broker_session_end(release->broker, release->session);
+        if (broker_received_add(release->session, release->packet_id) == ERR_OK)
+            broker_received_sure(release->session, release->packet_id);
         broker_client_close(release->broker, release->client, MQTT_SERVER_BUSY);
     }
     broker_session_unref(release->session);
@@ -336,8 +354,8 @@ static void on_release(struct broker *broker, struct client *client, uint16_t pa
     if (op == NULL) {
         mem_free(release);
         broker_client_close(broker, client, MQTT_SERVER_BUSY);
-        if (broker_received_add(session, packet_id) != ERR_OK)
-            broker_session_end(broker, session);
+        if (broker_received_add(session, packet_id) == ERR_OK) /* its place is still free */
+            broker_received_sure(session, packet_id);
         return;
     }
     op->packet_id = release->packet_id = packet_id;

@@ -131,14 +131,31 @@ enum err broker_receipt_restore(struct session *session, uint64_t number, uint64
 
 /* ---- QoS 2 ---- */
 
-bool broker_received_has(const struct session *session, uint16_t packet_id)
+#define RECEIVED_UNSURE ((uint32_t)1 << 16)
+
+static uint32_t *received_at(const struct session *session, uint16_t packet_id)
 {
-    const struct received *received = session->received;
+    struct received *received = session->received;
     for (uint16_t i = 0; received != NULL && i < received->count; i++) {
-        if (received->id[i] == packet_id)
-            return true;
+        if ((uint16_t)received->id[i] == packet_id)
+            return &received->id[i];
     }
-    return false;
+    return NULL;
+}
+
+enum receipt_found broker_received_find(const struct session *session, uint16_t packet_id)
+{
+    const uint32_t *at = received_at(session, packet_id);
+    if (at == NULL)
+        return RECEIPT_NEW;
+    return (*at & RECEIVED_UNSURE) != 0 ? RECEIPT_UNSURE : RECEIPT_KNOWN;
+}
+
+void broker_received_sure(struct session *session, uint16_t packet_id)
+{
+    uint32_t *at = received_at(session, packet_id);
+    if (at != NULL)
+        *at &= ~RECEIVED_UNSURE;
 }
 
 enum err broker_received_add(struct session *session, uint16_t packet_id)
@@ -156,18 +173,15 @@ enum err broker_received_add(struct session *session, uint16_t packet_id)
         received->cap = cap;
         session->received = received;
     }
-    received->id[received->count++] = packet_id;
+    received->id[received->count++] = packet_id | RECEIVED_UNSURE;
     return ERR_OK;
 }
 
 bool broker_received_end(struct session *session, uint16_t packet_id)
 {
-    struct received *received = session->received;
-    for (uint16_t i = 0; received != NULL && i < received->count; i++) {
-        if (received->id[i] != packet_id)
-            continue;
-        received->id[i] = received->id[--received->count];
-        return true;
-    }
-    return false;
+    uint32_t *at = received_at(session, packet_id);
+    if (at == NULL)
+        return false;
+    *at = session->received->id[--session->received->count];
+    return true;
 }

@@ -32,8 +32,9 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_RECEIPT] = "INSERT INTO mqtt_receipts (session_id, slot, number, packet_key) "
                      "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (session_id, slot) "
                      "DO UPDATE SET number = ?3, packet_key = ?4",
-    [STMT_RECEIVED_ADD] = "INSERT INTO mqtt_received (session_id, packet_id) VALUES (?1, ?2) "
-                          "ON CONFLICT (session_id, packet_id) DO NOTHING",
+    [STMT_RECEIVED_ADD] =
+        "INSERT INTO mqtt_received (session_id, packet_id, passed_on) VALUES (?1, ?2, ?3) "
+        "ON CONFLICT (session_id, packet_id) DO UPDATE SET passed_on = ?3",
     [STMT_RECEIVED_END] = "DELETE FROM mqtt_received WHERE session_id = ?1 AND packet_id = ?2",
     [STMT_RETAIN] =
         "INSERT INTO mqtt_retained (qos, " MESSAGE_COLUMNS
@@ -53,7 +54,7 @@ static const char *const sql[STMT_COUNT] = {
                           "ORDER BY waiting_id",
     [STMT_LOAD_RECEIPTS] = "SELECT number, packet_key FROM mqtt_receipts WHERE session_id = ?1 "
                            "ORDER BY number",
-    [STMT_LOAD_RECEIVED] = "SELECT packet_id FROM mqtt_received WHERE session_id = ?1",
+    [STMT_LOAD_RECEIVED] = "SELECT packet_id, passed_on FROM mqtt_received WHERE session_id = ?1",
     [STMT_LOAD_RETAINED] = "SELECT qos, " MESSAGE_COLUMNS " FROM mqtt_retained",
     [STMT_SWEEP_SUBSCRIPTIONS] = "DELETE FROM mqtt_subscriptions WHERE " ORPHAN,
     [STMT_SWEEP_WAITING] = "DELETE FROM mqtt_waiting WHERE " ORPHAN,
@@ -207,6 +208,16 @@ static enum err with_number(struct store_db *db, enum broker_stmt which, int64_t
     return store_exec(db, stmt, NULL);
 }
 
+static enum err received_add(struct store_db *db, int64_t session_id, int64_t packet_id,
+                             bool passed_on)
+{
+    struct store_stmt *stmt = prepare(db, STMT_RECEIVED_ADD);
+    store_bind_i64(stmt, 1, session_id);
+    store_bind_i64(stmt, 2, packet_id);
+    store_bind_i64(stmt, 3, passed_on);
+    return store_exec(db, stmt, NULL);
+}
+
 static enum err with_text(struct store_db *db, const struct op *op)
 {
     bool unsubscribes = op->kind == OP_UNSUBSCRIBE;
@@ -240,7 +251,7 @@ enum err broker_op_run(struct store_db *db, const struct op *op)
     case OP_RECEIPT:
         return store_ride(db, &op->rider);
     case OP_RECEIVED_ADD:
-        return with_number(db, STMT_RECEIVED_ADD, op->session_id, op->packet_id);
+        return received_add(db, op->session_id, op->packet_id, true);
     case OP_RECEIVED_END:
         return with_number(db, STMT_RECEIVED_END, op->session_id, op->packet_id);
     case OP_RETAIN:
@@ -263,5 +274,5 @@ enum err broker_receipt_write(struct store_db *db, const struct store_rider *rid
 
 enum err broker_received_write(struct store_db *db, const struct store_rider *rider)
 {
-    return with_number(db, STMT_RECEIVED_ADD, (int64_t)rider->word[0], (int64_t)rider->word[1]);
+    return received_add(db, (int64_t)rider->word[0], (int64_t)rider->word[1], false);
 }

@@ -72,12 +72,15 @@ struct world {
     uint32_t held_count, handled;
     char last_topic[600], last_actor[128];
     bool last_pending;
+    struct kit_insert *inserts; /* on their way */
     uint32_t opened, closed, seen, subscribed;
     uint32_t handed, handed_acked;
 };
 
 struct kit_insert {
     struct store_job job;
+    struct kit_insert *prev, *next;
+    struct world *world;
     struct bus_pending *pending;
     struct store_rider receipt;
     char payload[128];
@@ -96,11 +99,22 @@ static inline enum err kit_insert_run(struct store_job *job, struct store_db *db
     return err == ERR_OK ? store_ride(db, &insert->receipt) : err;
 }
 
+static inline void kit_insert_free(struct kit_insert *insert)
+{
+    if (insert->prev != NULL)
+        insert->prev->next = insert->next;
+    else
+        insert->world->inserts = insert->next;
+    if (insert->next != NULL)
+        insert->next->prev = insert->prev;
+    mem_free(insert);
+}
+
 static inline void kit_insert_done(struct store_job *job, enum err err)
 {
     struct kit_insert *insert = (struct kit_insert *)job;
     bus_done(insert->pending, err == ERR_OK ? BUS_OK : BUS_LATER);
-    mem_free(insert);
+    kit_insert_free(insert);
 }
 
 static inline void kit_handle(void *cookie, const struct bus_message *message,
@@ -129,6 +143,11 @@ static inline void kit_handle(void *cookie, const struct bus_message *message,
         }
         insert->job = (struct store_job){kit_insert_run, kit_insert_done, .again = true};
         insert->pending = pending;
+        insert->world = world;
+        insert->next = world->inserts;
+        if (insert->next != NULL)
+            insert->next->prev = insert;
+        world->inserts = insert;
         insert->receipt = message->receipt;
         (void)!str_copy(insert->payload, sizeof(insert->payload), message->payload);
         if (store_write(world->store, &insert->job) != ERR_OK)
@@ -292,8 +311,9 @@ static inline void world_finish(struct world *world)
 /* The process is killed, and started anew on the same disk. */
 static inline void world_crash(struct world *world)
 {
-    /* Jobs of the test's handlers die with the store: whoever holds a pending must be let go. */
     store_crash(world->store);
+    while (world->inserts != NULL)
+        kit_insert_free(world->inserts);
     world->store = NULL;
     broker_destroy(world->broker);
     loop_turn(world->loop);

@@ -55,6 +55,7 @@ CREATE TABLE mqtt_receipts (
 CREATE TABLE mqtt_received (
     session_id INTEGER NOT NULL,
     packet_id  INTEGER NOT NULL,
+    passed_on  BOOLEAN NOT NULL,            -- to the sessions that wait for it
     PRIMARY KEY (session_id, packet_id)
 ) WITHOUT ROWID;
 
