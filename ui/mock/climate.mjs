@@ -10,8 +10,8 @@ const refusal = (code, text, needs_hands = true) => ({ code, text, needs_hands }
 export const WINDOW_KIND = {
   kind: "window",
   commands: [{ command: "set_position", word: "moving", limits: [limit("payload.position", "%", 0, 100, 0, false)] }],
-  columns: ["t_ms", "position_pct", "current_a"],
-  steps: ["idle", "calibrating", "moving", "settling", "pinched", "error"],
+  columns: ["t_ms", "position", "current_a"],
+  steps: ["idle", "homing", "calibrating", "moving", "sealing", "stopping", "backing_off", "complete", "error"],
   refusals: [
     refusal("pinched", "Something was in the way; the window stopped and went back a little."),
     refusal("estop", "The emergency stop is pressed."),
@@ -150,6 +150,12 @@ export class Rooms {
     };
   }
 
+  csv(search) {
+    const { machine_id, type, unit, rows } = this.series(search);
+    const lines = rows.map(([at, ...values]) => [iso(at), machine_id, type, unit, ...values].join(","));
+    return ["at,machine_id,type,unit,avg,min,max,count", ...lines, ""].join("\r\n");
+  }
+
   predictions(id) {
     const decisions = ["commanded", "no_change", "held_low_confidence", "commanded", "no_change"];
     return Array.from({ length: 40 }, (_, i) => {
@@ -176,7 +182,12 @@ export class Rooms {
 
   start(machine, command) {
     const from = this.latest(machine.machine_id, "position").value;
-    this.moves.set(machine.machine_id, { from, to: command.payload.position, at: from, command });
+    this.moves.set(machine.machine_id, { from, to: command.payload.position, at: from, t: 0, command });
+    this.world.curves.set(command.command_id, {
+      columns: WINDOW_KIND.columns,
+      samples: [[0, from, 0.1]],
+      steps: [{ step: "moving", t_ms: 0 }],
+    });
   }
 
   // A quarter of a second of every window.
@@ -186,14 +197,26 @@ export class Rooms {
       move.at += Math.sign(way) * Math.min(Math.abs(way), 4 * this.world.speed);
       this.position.set(id, move.at);
       const machine = this.world.machines.get(id);
+      const now = iso(this.world.now());
+      Object.assign(machine, { step: "moving", last_seen_at: now, sensors_at: now });
       machine.sensors.position = move.at;
-      machine.step = "moving";
+      move.t += 250 * this.world.speed;
+      const sample = [move.t, round(move.at, 1), way === 0 ? 0.1 : 0.42];
+      this.world.curves.get(move.command.command_id).samples.push(sample);
+      this.world.emit({
+        type: "progress",
+        command_id: move.command.command_id,
+        machine_id: id,
+        step: "moving",
+        columns: WINDOW_KIND.columns,
+        samples: [sample],
+      });
       const stopped = move.command.stop_requested;
       if (stopped || move.at === move.to) {
         this.moves.delete(id);
         machine.step = "idle";
         this.world.move(move.command, stopped ? "cancelled" : "complete", `machine:${id}`, {
-          meta: { position_pct: move.at },
+          meta: { position: move.at, provenance: "simulated" },
         });
       }
       this.world.emit({ type: "reading", machine_id: id, items: [this.latest(id, "position")] });
@@ -214,6 +237,7 @@ export class Rooms {
         () => ({ items: this.windows().flatMap((one) => this.readings(one.machine_id)), next: null }),
       ],
       ["GET", /^\/api\/telemetry\/series$/, (_, r) => this.series(r.search)],
+      ["GET", /^\/api\/telemetry\/export$/, (_, r) => [200, this.csv(r.search), "text/csv; charset=utf-8"]],
       [
         "GET",
         /^\/api\/telemetry\/refusals$/,

@@ -175,6 +175,18 @@ const routes = [
   ],
   ["GET", /^\/api\/machines\/([^/]+)$/, (m) => machineOf(m[1])],
   [
+    "PATCH",
+    /^\/api\/machines\/([^/]+)$/,
+    (m, r) => {
+      const machine = machineOf(m[1]);
+      if (r.body.name !== undefined) machine.name = r.body.name;
+      if (r.body.metadata !== undefined) machine.metadata = r.body.metadata;
+      world.note(r.actor, "machine.describe", `machine:${machine.machine_id}`, r.body);
+      world.refresh(machine.machine_id);
+      return machine;
+    },
+  ],
+  [
     "GET",
     /^\/api\/machines\/([^/]+)\/tokens$/,
     (m) => ({ items: world.tokens.get(machineOf(m[1]).machine_id) ?? [], next: null }),
@@ -396,8 +408,9 @@ async function api(request, response, url) {
       if (odd) throw new Refused(400, "unknown_parameter", "There is no such parameter here.", odd);
       answer = route[2](route[1].exec(url.pathname), r);
     }
-    const [status, document] = Array.isArray(answer) ? answer : [200, answer];
-    response.writeHead(status, { ...headers, "Content-Type": "application/json" }).end(JSON.stringify(document));
+    const [status, document, type] = Array.isArray(answer) ? answer : [200, answer];
+    const text = type ? document : JSON.stringify(document);
+    response.writeHead(status, { ...headers, "Content-Type": type ?? "application/json" }).end(text);
   } catch (error) {
     const refused = error instanceof Refused ? error : new Refused(500, "internal", String(error));
     const { status, code, detail, field } = refused;

@@ -306,6 +306,19 @@ export function learnReadings(client: QueryClient, machineId: string, items: Omi
   });
 }
 
+export function learnWindow(client: QueryClient, window: ClimateWindow): void {
+  client.setQueryData<Climate>(["climate"], (known) =>
+    known
+      ? {
+          ...known,
+          items: known.items.some((one) => one.machine_id === window.machine_id)
+            ? known.items.map((one) => (one.machine_id === window.machine_id ? window : one))
+            : [...known.items, window],
+        }
+      : known,
+  );
+}
+
 export function applyEvent(client: QueryClient, event: LiveEvent): void {
   switch (event.type) {
     case "reading":
@@ -313,16 +326,7 @@ export function applyEvent(client: QueryClient, event: LiveEvent): void {
       break;
     case "climate": {
       const window: ClimateWindow = event;
-      client.setQueryData<Climate>(["climate"], (known) =>
-        known
-          ? {
-              ...known,
-              items: known.items.some((one) => one.machine_id === window.machine_id)
-                ? known.items.map((one) => (one.machine_id === window.machine_id ? window : one))
-                : [...known.items, window],
-            }
-          : known,
-      );
+      learnWindow(client, window);
       void client.invalidateQueries({ queryKey: ["predictions", window.machine_id] });
       break;
     }

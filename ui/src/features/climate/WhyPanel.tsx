@@ -6,7 +6,7 @@ import { useAction } from "../../design/useAction";
 import { t } from "../../i18n";
 import { call } from "../../lib/api";
 import { formatNumber } from "../../lib/number";
-import { queryClient } from "../../lib/queries";
+import { learnWindow, queryClient } from "../../lib/queries";
 import { useRights } from "../../lib/session";
 import type { Climate, ClimateWindow } from "../../lib/types";
 import { becauseText, decisionText } from "./room";
@@ -65,14 +65,15 @@ function Mode({ window }: { window: ClimateWindow }) {
   const rights = useRights();
   const set = useAction(
     async (mode: "auto" | "manual") => {
-      await call("PUT", `/api/climate/${encodeURIComponent(window.machine_id)}`, { body: { mode } });
-      await queryClient.invalidateQueries({ queryKey: ["climate"] });
+      const path = `/api/climate/${encodeURIComponent(window.machine_id)}`;
+      learnWindow(queryClient, await call<ClimateWindow>("PUT", path, { body: { mode } }));
       return mode;
     },
     (mode) => t.climate.modeSet(t.climate.modes[mode][0]),
   );
+  const chosen = set.isPending ? set.variables : window.mode; // what was pressed, until the server says what is
   return (
-    <fieldset className="flex flex-col gap-2" disabled={!rights.staff || set.isPending}>
+    <fieldset className="flex flex-col gap-2" disabled={!rights.staff}>
       <legend className="mb-1 font-semibold">{t.climate.mode}</legend>
       {(["auto", "manual"] as const).map((mode) => (
         <label key={mode} className="flex min-h-11 items-start gap-3">
@@ -80,8 +81,8 @@ function Mode({ window }: { window: ClimateWindow }) {
             type="radio"
             name={`mode-${window.machine_id}`}
             className="mt-1 size-5 accent-copper"
-            checked={window.mode === mode}
-            onChange={() => set.mutate(mode)}
+            checked={chosen === mode}
+            onChange={() => !set.isPending && set.mutate(mode)}
           />
           <span>
             {t.climate.modes[mode][0]}
