@@ -81,7 +81,8 @@ struct line; /* one connection over a network that breaks (world_line.c) */
 struct mqtt_end {
     struct line *line; /* NULL: not connected */
     enum mqtt_version version;
-    bool open; /* CONNACK was good */
+    bool open;  /* CONNACK was good */
+    bool clean; /* 3.1.1: this session ends with its connection */
     uint16_t packet_id;
     uint64_t handle;
     struct publish publish[WORLD_INFLIGHT];

@@ -32,6 +32,7 @@ struct segment {
 
 static void end_break(struct board *board);
 static void connect_later(struct board *board);
+static void forget(struct mqtt_end *end);
 
 static struct board *board_of(const struct line *line)
 {
@@ -209,15 +210,6 @@ static void send_packet(struct board *board, const struct mqtt_packet *packet)
         send_bytes(end->line, true, bytes, len);
 }
 
-static void forget(struct mqtt_end *end)
-{
-    for (size_t i = 0; i < WORLD_INFLIGHT; i++) {
-        if (end->publish[i].used)
-            free(end->publish[i].payload);
-        end->publish[i].used = false;
-    }
-}
-
 /* A clone may even have the same name; then the two take the session from each other, and packet
  * ids of the one mean nothing to the other. */
 static bool own_name(const struct board *board)
@@ -251,6 +243,9 @@ static void send_connect(struct board *board)
                               .has_password = true,
                               .user = str_from(user),
                               .password = str_from(world->server.token[board->machine])};
+    world_trace(world, "b%u connects as %s%s", board->index, client_id,
+                packet.connect.clean_start ? ", clean" : "");
+    board->end.clean = packet.connect.clean_start && board->end.version != MQTT_V5;
     if (packet.connect.clean_start)
         forget(&board->end); /* both sides do, and this one now: the CONNACK may not come */
     if (board->end.version == MQTT_V5) {
@@ -329,6 +324,15 @@ static void change_road(struct board *board, bool to_mqtt)
     device_road_switch(&board->device);
 }
 
+static void forget(struct mqtt_end *end)
+{
+    for (size_t i = 0; i < WORLD_INFLIGHT; i++) {
+        if (end->publish[i].used)
+            free(end->publish[i].payload);
+        end->publish[i].used = false;
+    }
+}
+
 static void lost(struct board *board, void *data)
 {
     (void)data;
@@ -347,6 +351,8 @@ static void end_break(struct board *board)
     line->dead = true;
     board->end.line = NULL;
     board->end.open = false;
+    if (board->end.clean)
+        forget(&board->end);
     buf_finish(&line->in);
     world_after(world, world_chance(world, 0.5) ? world_between(world, 0, 10000) : 1,
                 server_notices, line);
@@ -383,6 +389,9 @@ static uint16_t next_packet_id(struct mqtt_end *end)
 static void send_publish(struct board *board, const struct publish *publish, uint8_t qos, bool dup)
 {
     struct mqtt_packet packet = {.type = MQTT_PUBLISH};
+    world_trace(board->world, "b%u publishes %u%s: %s %.*s", board->index, publish->packet_id,
+                dup ? " again" : "", publish->topic,
+                (int)publish->len < 60 ? (int)publish->len : 60, publish->payload);
     packet.publish = (struct mqtt_publish){.dup = dup,
                                            .retain = publish->retain,
                                            .qos = qos,
@@ -451,6 +460,8 @@ static void on_connack(struct board *board, const struct mqtt_connack *connack)
     if (connack->reason != MQTT_SUCCESS)
         return; /* the end of the connection follows */
     end->open = true;
+    world_trace(board->world, "b%u: session%s", board->index,
+                connack->session_present ? " is there" : " is new");
     if (!connack->session_present)
         forget(end);
     board->world->sessions_resumed += connack->session_present;
