@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define PIPE_QUEUED_MAX  (256 * KIB) /* to a slow client; then the MQTT side waits */
-#define PIPE_HELD_MAX    (512 * KIB) /* from the client while the MQTT side does not read */
+#define PIPE_HELD_MAX    (512 * KIB) /* was read when the MQTT side stopped reading */
 #define PIPE_MESSAGE_MAX (300 * KIB)
 #define PIPE_LOOK_MS     20
 
@@ -69,7 +69,9 @@ static void pipe_pause(struct stream *stream, bool paused)
 {
     struct web_pipe *pipe = pipe_of(stream);
     pipe->paused = paused;
-    if (!paused && pipe->held.len > 0)
+    if (paused || pipe->held.len == 0)
+        ws_pause(pipe->ws, paused);
+    else
         loop_timer_set(pipe->look, loop_now_ms(pipe->web->loop));
 }
 
@@ -94,6 +96,8 @@ static void look_fire(void *cookie)
         buf_init(&pipe->held, PIPE_HELD_MAX);
         pipe->user->on_bytes(pipe->cookie, (const uint8_t *)held.at, held.len);
         buf_finish(&held);
+        if (pipe->user != NULL && !pipe->paused)
+            ws_pause(pipe->ws, false);
     }
     if (pipe->user == NULL || !pipe->blocked)
         return;

@@ -45,6 +45,7 @@ struct ws {
     uint16_t code;
     bool heard;     /* something came since the last ping */
     bool pinged;    /* a ping waits for that */
+    bool paused;    /* by the user: it is not read from */
     bool busy;      /* inside a callback: destroying waits */
     bool destroyed; /* by the user, while busy */
 };
@@ -237,6 +238,15 @@ static void pump(struct ws *ws)
     }
 }
 
+void ws_pause(struct ws *ws, bool paused)
+{
+    if (ws->stream == NULL || ws->paused == paused || (paused && ws->state != WS_STATE_OPEN))
+        return;
+    ws->paused = paused;
+    ws->heard = true; /* since then nothing could be */
+    stream_pause(ws->stream, paused);
+}
+
 void ws_close(struct ws *ws, enum ws_close_code code, struct str reason)
 {
     if (ws->state != WS_STATE_OPEN)
@@ -249,6 +259,7 @@ void ws_close(struct ws *ws, enum ws_close_code code, struct str reason)
         return;
     }
     ws->state = WS_STATE_CLOSING;
+    ws_pause(ws, false); /* to see the peer's half */
     loop_timer_set(ws->timer, loop_now_ms(ws->loop) + ws->options.close_timeout_ms);
     if (!ws->busy) /* inside wslay's own callbacks, its turn comes after them */
         pump(ws);
@@ -397,7 +408,7 @@ static void timer_fired(void *cookie)
         over(ws, final_code(ws));
         return;
     }
-    if (ws->pinged && !ws->heard) {
+    if (ws->pinged && !ws->heard && !ws->paused) {
         over(ws, WS_LOST);
         return;
     }

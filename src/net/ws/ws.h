@@ -84,5 +84,8 @@ MUST_USE enum err ws_send_frame(struct ws *ws,
                                 struct ws_frame *frame); /* takes a reference of its own */
 
 size_t ws_queued_bytes(const struct ws *ws);
+/* Stop or go on reading from the peer.  What was read already still comes: up to 64 KiB, and the
+ * message that it ends.  Meanwhile its silence means nothing. */
+void ws_pause(struct ws *ws, bool paused);
 
 #endif
