@@ -330,6 +330,58 @@ TEST(what_is_eaten_or_refused_is_not_passed_on)
     world_finish(&world);
 }
 
+TEST(messages_are_passed_on_in_their_order)
+{
+    struct world world;
+    world_start(&world, false);
+    world.mode = KIT_HOLD;
+    struct peer dash, device;
+    CHECK(!peer_connect(&world, &dash, "staff", "dash", true));
+    CHECK_EQ(peer_subscribe(&world, &dash, "#", 1), 1);
+    CHECK(!peer_connect(&world, &device, "open", "o", false));
+    peer_publish(&device, "sensor/d1/a", "1", 1, 1);
+    peer_publish(&device, "machines/d1/hello", "2", 1, 2);
+    peer_publish(&device, "cafe/x", "3", 1, 3);
+    peer_publish(&device, "sensor/d1/a", "4", 1, 4);
+    world_turn(&world);
+    hold(&world, BUS_OK, 2);
+    hold(&world, BUS_OK, 1);
+    world_turn(&world);
+    peer_expect_nothing(&dash);
+    hold(&world, BUS_OK, 0);
+    world_turn(&world);
+    peer_expect_message(&dash, "sensor/d1/a", "1");
+    peer_expect_message(&dash, "machines/d1/hello", "2");
+    peer_expect_message(&dash, "cafe/x", "3");
+    peer_expect_message(&dash, "sensor/d1/a", "4");
+    for (uint16_t i = 1; i <= 4; i++)
+        peer_expect_ack(&device, MQTT_PUBACK, i, MQTT_SUCCESS);
+    /* What failed is not overtaken: the one behind it is stored, and seen when both come again. */
+    peer_publish(&device, "sensor/d1/a", "5", 1, 5);
+    peer_publish(&device, "sensor/d1/a", "6", 1, 6);
+    world_turn(&world);
+    hold(&world, BUS_LATER, 3);
+    peer_publish(&device, "sensor/d1/a", "7", 1, 7); /* too late to be heard */
+    hold(&world, BUS_OK, 4);
+    world_turn(&world);
+    peer_expect_nothing(&dash);
+    CHECK(device.closed);
+    peer_lose(&device);
+    world.mode = KIT_OK;
+    CHECK(peer_connect(&world, &device, "open", "o", false));
+    uint32_t handled = world.handled;
+    for (uint16_t i = 5; i <= 7; i++)
+        peer_publish_again(&device, "sensor/d1/a", i == 5 ? "5" : i == 6 ? "6" : "7", 1, i);
+    world_turn(&world);
+    CHECK_EQ(world.handled, handled + 2);
+    peer_expect_message(&dash, "sensor/d1/a", "5");
+    peer_expect_message(&dash, "sensor/d1/a", "6");
+    peer_expect_message(&dash, "sensor/d1/a", "7");
+    peer_lose(&dash);
+    peer_lose(&device);
+    world_finish(&world);
+}
+
 TEST(a_handled_message_waits_for_persistent_subscribers_too)
 {
     struct world world;
