@@ -80,7 +80,7 @@ static bool standing_said(const struct web *web, struct str machine_id, struct s
         machine != NULL && machine->sensors != NULL ? json_loads(machine->sensors, 0, NULL) : NULL;
     const json_t *position = json_object_get(sensors, "position");
     const char *word = json_string_value(json_object_get(sensors, "provenance"));
-    bool said = json_is_number(position);
+    bool said = machine != NULL && json_is_number(position);
     if (said) {
         standing->value = json_number_value(position);
         standing->at_ms = machine->sensors_at_ms;

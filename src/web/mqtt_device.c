@@ -305,11 +305,30 @@ void web_mqtt_report(void *cookie, const struct bus_message *message, struct bus
 
 /* ---- progress: volatile ---- */
 
+/* Somebody took the command for over while it runs: over HTTP the 409 says so, and the board
+ * stops. */
+static void over_tell(const struct talk *talk, struct str body)
+{
+    char storage[256];
+    struct text text;
+    struct wire_problem problem;
+    const struct wire_stop stop = {.command_id = talk->command_id, .claim_id = talk->claim_id};
+    if (id128_is_zero(talk->claim_id) || wire_problem_decode(body, &problem, NULL) != ERR_OK ||
+        strcmp(problem.code, "already_settled") != 0)
+        return;
+    text_init(&text, storage, sizeof(storage));
+    if (wire_stop_encode(&stop, &text) == ERR_OK)
+        (void)web_road_publish(talk->web, WIRE_TOPIC_STOP, talk->machine_id,
+                               (struct str){text.at, text.len}, 60);
+}
+
 static void progress_answered(struct web_call *call, uint16_t status, struct str body)
 {
     struct talk *talk = call->answered_cookie;
     struct wire_answer answer = {0};
     struct queue_machine queued = {0};
+    if (status == 409)
+        over_tell(talk, body);
     bool stop = status == 200 && talk->command_id != 0 &&
                 wire_answer_decode(body, &answer, NULL) == ERR_OK && answer.stop;
     if (stop && queue_machine_get(talk->web->queue, talk->machine_id, &queued) &&
@@ -328,6 +347,7 @@ void web_mqtt_progress(void *cookie, const struct bus_message *message, struct b
         return;
     }
     if (take_number(talk)) {
+        (void)peek_id(talk->body, "claim_id", &talk->claim_id);
         talk_call(talk, &curve_route, false, progress_answered);
         return;
     }

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#define TOLD_WITHIN_S   15 /* as a grant: who comes back later must not move for an old word */
 #define CONTROLS_MAX    1000
 #define KEPT_MS         60000 /* after its expiry: a PUBACK may be on its way */
 #define REPORT_AGAIN_MS 1000
@@ -134,7 +135,9 @@ void web_control_publish(struct web *web, const struct queue_command *command)
     wire_topic_add(&topic, WIRE_TOPIC_CONTROL, command->machine_id, STR_NONE);
     if (wire_control_encode(&words, &text) != ERR_OK || topic.overflow)
         return;
-    uint32_t expiry_s = command->max_duration_s > 0 ? command->max_duration_s : 1;
+    uint32_t expiry_s =
+        command->max_duration_s < TOLD_WITHIN_S ? command->max_duration_s : TOLD_WITHIN_S;
+    expiry_s = expiry_s > 0 ? expiry_s : 1; /* 0 would be never */
     struct bus_out out = {.topic = {topic.at, topic.len},
                           .payload = {text.at, text.len},
                           .qos = 1,

@@ -101,15 +101,15 @@ static void offer(struct web *web, struct web_road *road, const struct queue_com
     struct json_out out = {&body, ERR_OK};
     show_offer_wide(&out, command, own);
     uint32_t heard = 0;
+    road->offered_id = command->command_id;
+    road->offered_state = command->state;
+    road->offered_mono_ms = web_mono_ms(web);
     if (out.err == ERR_OK)
         heard = web_road_publish(web, WIRE_TOPIC_OFFER, str_from(road->machine_id), buf_str(&body),
                                  OFFER_EXPIRY_S);
     buf_finish(&body);
     log_line(LOG_DEBUG, "offer", "command_id", "%llu", (unsigned long long)command->command_id,
              "machine_id", "%s", road->machine_id, "heard", "%u", heard, NULL);
-    road->offered_id = command->command_id;
-    road->offered_state = command->state;
-    road->offered_mono_ms = web_mono_ms(web);
     if (heard == 0 && road->open)
         road->offers = false; /* it has left */
 }
