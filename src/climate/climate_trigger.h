@@ -17,7 +17,7 @@ struct climate_rules {
     double turn;             /* a change back needs so many times as much */
     int64_t interval_min_ms; /* between two questions */
     int64_t age_max_ms;      /* then ask without a change */
-    int64_t gather_ms;       /* so long a change waits for the other values of the same moment */
+    int64_t gather_ms;       /* so long a change waits for the values that came with it last time */
     int64_t answer_ms;       /* so long a service outside may think */
     double deadband_pct;     /* a smaller move is none */
     int64_t person_ms;       /* so long what a person set stays, and counts as the better answer */
@@ -31,6 +31,7 @@ struct climate_trigger {
     double value[CLIMATE_FEATURES];
     int64_t at_ms[CLIMATE_FEATURES];       /* 0: never */
     int64_t received_ms[CLIMATE_FEATURES]; /* when the server had it */
+    bool expected[CLIMATE_FEATURES];       /* to come together with the newest reading */
     double asked[CLIMATE_FEATURES];        /* what the last question said */
     int8_t direction[CLIMATE_FEATURES];    /* the change that led to it went up (1), down (-1) */
     bool ever_asked;

@@ -23,8 +23,9 @@ struct climate_features climate_sim_sense(struct sim *sim);
 void climate_sim_step(struct sim *sim, double target_pct, struct window_comfort_total *total);
 
 /* practice.c */
-#define PRACTICE_WEIGHT 100 /* a step takes as long as so many days of watching, for the progress  \
-                             */
+#define PRACTICE_WEIGHT                                                                            \
+    100 /* a step takes as long as so many days of watching, for the progress                      \
+         */
 uint32_t climate_practice_steps(const struct climate_lesson_plan *plan);
 MUST_USE enum err climate_practice(struct climate_model *model,
                                    const struct climate_lesson_plan *plan, uint32_t days,

@@ -47,6 +47,13 @@ void climate_trigger_reading(struct climate_trigger *trigger, int feature, doubl
     int64_t at = at_ms < now_ms ? at_ms : now_ms; /* a device's clock may run ahead */
     if (!isfinite(value) || at < trigger->at_ms[feature])
         return;
+    /* Those that came with it last time are expected to come with it again. */
+    for (int i = 0; i < CLIMATE_FEATURES; i++) {
+        int64_t apart_ms = trigger->received_ms[i] - trigger->received_ms[feature];
+        trigger->expected[i] = trigger->received_ms[feature] != 0 &&
+                               apart_ms < climate_rules.gather_ms &&
+                               apart_ms > -climate_rules.gather_ms;
+    }
     trigger->value[feature] = value;
     trigger->at_ms[feature] = at;
     trigger->received_ms[feature] = now_ms;
@@ -119,11 +126,12 @@ static bool wants(struct climate_trigger *trigger, int64_t now_ms)
     return true;
 }
 
-/* All three came in this moment: nothing more to gather. */
+/* All that belong to this moment came: nothing more to gather. */
 static bool gathered(const struct climate_trigger *trigger, int64_t now_ms)
 {
     for (int i = 0; i < CLIMATE_FEATURES; i++) {
-        if (passed(trigger->received_ms[i], climate_rules.gather_ms, now_ms))
+        if (trigger->expected[i] &&
+            passed(trigger->received_ms[i], climate_rules.gather_ms, now_ms))
             return passed(trigger->wanted_at_ms, climate_rules.gather_ms, now_ms);
     }
     return true;

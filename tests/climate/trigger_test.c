@@ -156,6 +156,26 @@ TEST(one_sensor_alone_waits_a_quarter_of_a_second)
     CHECK_EQ(due(&trigger, next_ms), CLIMATE_ASK);
 }
 
+TEST(values_at_their_own_pace_are_not_waited_for)
+{
+    struct climate_trigger trigger;
+    asked_at(&trigger, T0);
+    /* The microphone speaks on its own, five seconds after the other two. */
+    for (int64_t at = T0 + 15000; at <= T0 + 45000; at += 10000) {
+        climate_trigger_reading(&trigger, 0, 21, at, at);
+        climate_trigger_reading(&trigger, 1, 40, at, at);
+        climate_trigger_reading(&trigger, 2, 0.02, at + 5000, at + 5000);
+    }
+    int64_t now_ms = T0 + 55000;
+    climate_trigger_reading(&trigger, 0, 22, now_ms, now_ms);
+    CHECK_EQ(due(&trigger, now_ms), CLIMATE_NOT_YET); /* humidity comes with it */
+    climate_trigger_reading(&trigger, 1, 40, now_ms + 2, now_ms + 2);
+    CHECK_EQ(due(&trigger, now_ms + 2), CLIMATE_ASK);
+    climate_trigger_asked(&trigger, now_ms + 2);
+    climate_trigger_reading(&trigger, 2, 0.08, now_ms + 15000, now_ms + 15000);
+    CHECK_EQ(due(&trigger, now_ms + 15000), CLIMATE_ASK);
+}
+
 TEST(a_clock_that_jumps_stops_nothing)
 {
     struct climate_trigger trigger;
