@@ -68,7 +68,8 @@ struct bus_out {
     bool retain;
     uint32_t expiry_s; /* 0: none.  After it the message is no longer delivered */
     /* Told once for each subscriber that acknowledged (QoS 1) or was written to (QoS 0); may be
-     * NULL.  `handed_cookie` must live for expiry_s. */
+     * NULL.  `handed_cookie` must live for expiry_s.  Not told after a restart of the server, for
+     * what a persistent session got only then. */
     void (*handed)(void *cookie, struct str client_id, bool acknowledged);
     void *handed_cookie;
 };
