@@ -1,51 +1,12 @@
-/* The filter against OpenSSL's own client, in memory. */
+/* The server's end against OpenSSL's own client, in memory. */
 #include "kit/kit.h"
 #include "net/tls/tls.h"
+#include "net/tls/tls_certs.h"
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- a certificate of our own ---------------------------------------------------------------- */
-
-static EVP_PKEY *key_make(void)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    CHECK(key != NULL);
-    return key;
-}
-
-static void key_write(const char *path, EVP_PKEY *key, const char *passphrase)
-{
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL);
-    CHECK_EQ(PEM_write_PrivateKey(file, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL, NULL, 0,
-                                  NULL, (void *)(uintptr_t)passphrase),
-             1);
-    fclose(file);
-}
-
-static void cert_write(const char *path, EVP_PKEY *key)
-{
-    X509 *cert = X509_new();
-    CHECK(cert != NULL);
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-    X509_set_pubkey(cert, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-                               (const unsigned char *)"localhost", -1, -1, 0);
-    X509_set_issuer_name(cert, X509_get_subject_name(cert));
-    CHECK(X509_sign(cert, key, EVP_sha256()) != 0);
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL);
-    CHECK_EQ(PEM_write_X509(file, cert), 1);
-    fclose(file);
-    X509_free(cert);
-}
 
 struct identity {
     char *cert, *key;
@@ -56,10 +17,10 @@ static struct identity identity_make(void)
     const char *dir = kit_tempdir();
     struct identity identity = {(char *)(uintptr_t)kit_path(dir, "cert.pem"),
                                 (char *)(uintptr_t)kit_path(dir, "key.pem")};
-    EVP_PKEY *key = key_make();
-    key_write(identity.key, key, NULL);
-    cert_write(identity.cert, key);
-    EVP_PKEY_free(key);
+    struct cert cert = cert_make(&(struct cert_options){.name = "localhost"}, NULL);
+    key_write(identity.key, cert.key, NULL);
+    cert_write(identity.cert, &cert, NULL);
+    cert_free(&cert);
     return identity;
 }
 
@@ -77,11 +38,13 @@ struct pair {
     enum err end; /* what pull said beside ERR_OK and ERR_AGAIN */
 };
 
-static void pair_open(struct pair *pair, const struct identity *identity)
+static void pair_open_for(struct pair *pair, const struct identity *identity,
+                          enum tls_protocol protocol)
 {
     char why[TLS_WHY_BYTES];
     *pair = (struct pair){0};
-    const struct tls_options options = {.cert_file = identity->cert, .key_file = identity->key};
+    const struct tls_options options = {
+        .cert_file = identity->cert, .key_file = identity->key, .protocol = protocol};
     CHECK_OK(tls_context_create(&options, why, &pair->context));
     CHECK_OK(tls_filter_ops.create(pair->context, &pair->filter));
     pair->client_context = SSL_CTX_new(TLS_client_method());
@@ -91,6 +54,11 @@ static void pair_open(struct pair *pair, const struct identity *identity)
     BIO_set_mem_eof_return(pair->to_client, -1);
     SSL_set_bio(pair->client, pair->to_client, pair->from_client);
     SSL_set_connect_state(pair->client);
+}
+
+static void pair_open(struct pair *pair, const struct identity *identity)
+{
+    pair_open_for(pair, identity, TLS_HTTP);
 }
 
 static void pair_close(struct pair *pair)
@@ -244,6 +212,61 @@ TEST_KEEPS(old_versions_and_foreign_protocols_are_refused)
     carry(&pair, 4096);
     CHECK(!SSL_is_init_finished(pair.client));
     CHECK_ERR(pair.end, ERR_INPUT);
+    pair_close(&pair);
+}
+
+TEST_KEEPS(a_listener_speaks_one_protocol)
+{
+    static const unsigned char http[] = "\x08http/1.1", mqtt[] = "\x04mqtt";
+    static const unsigned char both[] = "\x08http/1.1\x04mqtt";
+    static const struct {
+        enum tls_protocol protocol;
+        const unsigned char *offers;
+        unsigned offers_len;
+        const char *chosen; /* NULL: refused; "": none */
+    } table[] = {
+        {TLS_MQTT, mqtt, sizeof(mqtt) - 1, "mqtt"},
+        {TLS_MQTT, both, sizeof(both) - 1, "mqtt"},
+        {TLS_MQTT, http, sizeof(http) - 1, NULL},
+        {TLS_HTTP, mqtt, sizeof(mqtt) - 1, NULL},
+        {TLS_MQTT, NULL, 0, ""},
+        {TLS_HTTP, both, sizeof(both) - 1, "http/1.1"},
+    };
+    struct identity identity = identity_make();
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        static struct pair pair;
+        const unsigned char *chosen;
+        unsigned chosen_len;
+        NOTE("row %zu", i);
+        pair_open_for(&pair, &identity, table[i].protocol);
+        if (table[i].offers != NULL)
+            SSL_set_alpn_protos(pair.client, table[i].offers, table[i].offers_len);
+        SSL_do_handshake(pair.client);
+        carry(&pair, 4096);
+        CHECK_EQ(SSL_is_init_finished(pair.client), table[i].chosen != NULL);
+        SSL_get0_alpn_selected(pair.client, &chosen, &chosen_len);
+        if (table[i].chosen != NULL) {
+            CHECK_EQ(chosen_len, strlen(table[i].chosen));
+            CHECK_BYTES(chosen, table[i].chosen, chosen_len);
+        }
+        pair_close(&pair);
+    }
+}
+
+TEST_KEEPS(a_handshake_is_not_begun_anew)
+{
+    static struct pair pair;
+    size_t sent;
+    struct identity identity = identity_make();
+    pair_open(&pair, &identity);
+    SSL_set_max_proto_version(pair.client, TLS1_2_VERSION);
+    handshake(&pair, 4096);
+    CHECK_EQ(SSL_renegotiate(pair.client), 1);
+    SSL_do_handshake(pair.client);
+    carry(&pair, 4096);
+    /* No answer of a handshake: what is said meanwhile belongs to the first one, or to none. */
+    CHECK(SSL_write_ex(pair.client, "again", 5, &sent) != 1 || pair.end != ERR_OK);
+    CHECK_EQ(pair.got_len, 0);
     pair_close(&pair);
 }
 
