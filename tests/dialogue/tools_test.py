@@ -12,7 +12,7 @@ import time
 
 import harness
 from harness import ADMIN_TOKEN, binary, until
-from mqtt_client import Mqtt, port_of
+from mqtt_client import Mqtt, MqttBoard, port_of
 
 
 class Tools(harness.Case):
@@ -252,6 +252,23 @@ class Roads(Tools):
         self.assertEqual(watcher.take('machines/t-1/state').json['state'], 'online')
         twin.kill()
         until(lambda: watcher.take('machines/t-1/state').json['state'] == 'offline', what='the will')
+
+    def test_what_is_settled_is_not_carried_on_with(self):
+        self.begin()
+        token = self.admin.post('/api/machines', {'machine_id': 'm-1', 'kind': 'espresso'}).json['token']
+        board = MqttBoard(self.port, 'm-1', token)
+        self.addCleanup(board.drop)
+        board.hello()
+        command = self.admin.order('m-1')
+        offer, claim_id = board.offer(), harness.new_id()
+        self.assertIs(board.claim(offer, claim_id)['granted'], True)
+        harness.Board(self.srv.port, 'm-1', token).hello()      # another journal: nobody can account for it now
+        self.admin.settle(command)
+        columns = ['t_ms', 'temperature_c', 'pressure_bar', 'flow_ml_s', 'current_a', 'volume_ml']
+        board.say('progress', {'command_id': command, 'claim_id': claim_id, 'step': 'brewing', 'columns': columns,
+                               'samples': []}, qos=0)
+        stop = board.take('machines/m-1/stop').json
+        self.assertEqual((stop['command_id'], stop['claim_id']), (command, claim_id))
 
     def test_http_carries_on_where_there_is_no_mqtt(self):
         self.begin()
