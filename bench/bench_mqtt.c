@@ -437,8 +437,9 @@ static void one_device(struct conn *conn)
     }
     conn->sent_us = now_us();
     send_all(conn->fd, packet, len);
-    if (await_publish(conn))
-        samples[sample_count++] = (uint32_t)(now_us() - conn->sent_us);
+    if (!await_publish(conn))
+        die("no control within 10 s");
+    samples[sample_count++] = (uint32_t)(now_us() - conn->sent_us);
 }
 
 static void run_loop(void)
