@@ -1,7 +1,7 @@
 // The page in a real browser against the real server: starts a demo cafe on a port of its own in a folder of its own,
-// brings it back whenever it ends (the page must survive that), and runs ui/e2e against it.
+// brings it back whenever it ends (the page must survive that), and runs the files of ui/e2e against it, one after the other.
 //
-//   node tests/browser/run.mjs [AUTOMAT_BIN]     AUTOMAT_SHOTS=DIR keeps screenshots
+//   node tests/browser/run.mjs [AUTOMAT_BIN [FILE...]]     FILE: operations climate; AUTOMAT_SHOTS=DIR keeps screenshots
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 
 const top = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const binary = process.argv[2] ?? join(top, "build", "release", "automat");
+const files = process.argv.length > 3 ? process.argv.slice(3) : ["operations", "climate"];
+const person = { name: "browser-test", role: "admin", password: "a password of this test only" };
 const folder = mkdtempSync(join(tmpdir(), "automat-browser-"));
 const adminToken = "at_browser_test_admin_0123456789abcdefghij";
 let server, ending = false, signInCode = "", log = "";
@@ -24,7 +26,7 @@ const freePort = () => new Promise((resolve) => {
 
 function start(port) {
   return new Promise((resolve, reject) => {
-    server = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, "--mqtt", "off", "--data", join(folder, "data"),
+    server = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, "--mqtt", "127.0.0.1:0", "--data", join(folder, "data"),
       "--demo", "--demo-speed", "6"], { env: { ...process.env, AUTOMAT_ADMIN_TOKEN: adminToken } });
     writeFileSync(join(folder, "pid"), String(server.pid));
     server.stdout.on("data", (text) => {
@@ -92,12 +94,19 @@ while [ "$(cat ${folder}/ready)" = "$old" ]; do
     tries=$((tries + 1)); [ $tries -lt 200 ]; sleep 0.1
 done
 `);
-  const run = spawn(process.execPath, ["--test", "--test-reporter=tap", join(top, "ui", "e2e", "operations.e2e.mjs")], {
-    stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, AUTOMAT_URL: url, AUTOMAT_SIGNIN_CODE: signInCode, AUTOMAT_MACHINE: "espresso-1",
-      AUTOMAT_RESTART: `sh ${join(folder, "restart.sh")}`, AUTOMAT_BREW_S: "120" },
-  });
-  status = await new Promise((resolve) => run.on("exit", (code) => resolve(code ?? 1)));
+  // The sign-in link is used up by the first file; the second signs in by name.
+  await call(url, "/api/accounts", person);
+  const runFile = (file) => {
+    const run = spawn(process.execPath, ["--test", "--test-reporter=tap", join(top, "ui", "e2e", `${file}.e2e.mjs`)], {
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, AUTOMAT_URL: url, AUTOMAT_SIGNIN_CODE: signInCode, AUTOMAT_MACHINE: "espresso-1",
+        AUTOMAT_SIGNIN_NAME: person.name, AUTOMAT_SIGNIN_PASSWORD: person.password,
+        AUTOMAT_RESTART: `sh ${join(folder, "restart.sh")}`, AUTOMAT_BREW_S: "120" },
+    });
+    return new Promise((resolve) => run.on("exit", (code) => resolve(code ?? 1)));
+  };
+  status = 0;
+  for (const file of files) status = (await runFile(file)) || status;
   if (status !== 0) console.log(log.slice(-4000));
 } catch (error) {
   console.log(String(error));

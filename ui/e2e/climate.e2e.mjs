@@ -7,7 +7,7 @@
 //   AUTOMAT_SHOTS          folder for screenshots
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { PHONE, URL_BASE, axe, hold, holdKey, launch, openPage, shot, signIn } from "./kit.mjs";
+import { PHONE, URL_BASE, axe, hold, holdKey, launch, openPage, shot, signInSomehow } from "./kit.mjs";
 
 const MOVE_MS = 120_000;
 
@@ -20,16 +20,6 @@ const nameOf = (one) => one.name ?? one.machine_id;
 const roomUrl = () => `${URL_BASE}/climate/${encodeURIComponent(machine.machine_id)}`;
 const newest = async (page) =>
   (await get(page, `/api/commands?machine_id=${encodeURIComponent(machine.machine_id)}&limit=1`)).items[0];
-
-async function signInSomehow(page) {
-  const { AUTOMAT_SIGNIN_NAME: name, AUTOMAT_SIGNIN_PASSWORD: password } = process.env;
-  if (!name) return signIn(page);
-  await page.goto(`${URL_BASE}/signin`);
-  await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill(password);
-  await page.keyboard.press("Enter");
-  return page.waitForURL("**/operations", { timeout: 15_000 });
-}
 
 async function until(page, what, ready, ms = MOVE_MS) {
   for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(250)) {

@@ -53,6 +53,17 @@ export async function signIn(page, code = process.env.AUTOMAT_SIGNIN_CODE) {
   await page.waitForURL("**/operations", { timeout: 15_000 });
 }
 
+// By name and password where they are given: a link works once.
+export async function signInSomehow(page) {
+  const { AUTOMAT_SIGNIN_NAME: name, AUTOMAT_SIGNIN_PASSWORD: password } = process.env;
+  if (!name) return signIn(page);
+  await page.goto(`${URL_BASE}/signin`);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.keyboard.press("Enter");
+  return page.waitForURL("**/operations", { timeout: 15_000 });
+}
+
 // Press and keep pressed for longer than the page asks for.
 export async function hold(page, locator) {
   await locator.scrollIntoViewIfNeeded();

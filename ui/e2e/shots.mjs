@@ -1,7 +1,7 @@
 // Pictures of every page at two widths and in both colour schemes, to be looked at.
-// AUTOMAT_URL, AUTOMAT_SIGNIN_CODE, AUTOMAT_SHOTS (folder); SHOTS_ONLY=part-of-a-name and
+// AUTOMAT_URL, AUTOMAT_SIGNIN_CODE or AUTOMAT_SIGNIN_NAME and _PASSWORD, AUTOMAT_SHOTS (folder); SHOTS_ONLY=part-of-a-name and
 // SHOTS_SIZES="390" to take some.
-import { PHONE, URL_BASE, WIDE, launch, openPage, shot, signIn } from "./kit.mjs";
+import { PHONE, URL_BASE, WIDE, launch, openPage, shot, signInSomehow } from "./kit.mjs";
 
 const only = process.env.SHOTS_ONLY ?? "";
 const get = (page, path) => page.evaluate(async (p) => (await fetch(p)).json(), path);
@@ -30,7 +30,7 @@ for (const [size, viewport] of [
       await shot(page, `${name}-${size}-${colorScheme}`, { full: !name.includes("dialog") });
     };
     await take("signin", "/signin");
-    await signIn(page);
+    await signInSomehow(page);
     const running = await firstIn(page, "running");
     const machine = (await get(page, "/api/machines")).items[0].machine_id;
     await take("floor", "/operations");
@@ -57,8 +57,16 @@ for (const [size, viewport] of [
       await page.waitForTimeout(300);
     });
     await take("climate", "/climate");
-    const windows = (await get(page, "/api/machines")).items.filter((one) => one.kind === "window");
-    if (windows[0]) await take("climate-room", `/climate/${windows[0].machine_id}`, () => page.waitForTimeout(1200));
+    const windows = (await get(page, "/api/machines")).items.filter(
+      (one) => one.kind === "window" && one.admission === "admitted",
+    );
+    if (windows[0]) {
+      const id = windows[0].machine_id;
+      await take("climate-room", `/climate/${id}`, () => page.waitForTimeout(1200));
+      await take("machine-window", `/operations/machines/${id}`, () => page.waitForTimeout(500));
+      const moved = (await get(page, `/api/commands?machine_id=${id}&state=complete&limit=1`)).items[0]?.command_id;
+      if (moved) await take("command-window", `/commands/${moved}`, () => page.waitForTimeout(900));
+    }
     await take("account", "/account");
     await take("nowhere", "/nowhere");
     if (page.faults.length > 0) console.error(size, colorScheme, page.faults);
