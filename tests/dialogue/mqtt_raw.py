@@ -80,7 +80,11 @@ class Raw:
         self.sock.settimeout(timeout)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.connect(('127.0.0.1', port))
+        try:
+            self.sock.connect(('127.0.0.1', port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = bytearray()
         if first:

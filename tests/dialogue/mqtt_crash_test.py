@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""A few kills under a load of MQTT; see mqtt_crash.py."""
+import harness
+import mqtt_crash
+
+
+class Quick(mqtt_crash.CrashCase):
+    def test_nothing_acknowledged_is_lost_or_stored_twice(self):
+        self.crash(6)
+
+
+if __name__ == '__main__':
+    harness.main()
