@@ -44,10 +44,11 @@ static void command_changed(void *cookie, const struct queue_change *change)
 {
     struct serve *serve = cookie;
     char machine_id[ID_BYTES_MAX + 1], request_id[80];
+    bool news = change->created || change->old_state != change->command->state;
     if (str_copy(request_id, sizeof(request_id), change->command->request_id) != ERR_OK)
         request_id[0] = 0;
     if (str_copy(machine_id, sizeof(machine_id), change->command->machine_id) == ERR_OK)
-        log_line(LOG_DEBUG, "command", "command_id", "%llu",
+        log_line(news ? LOG_INFO : LOG_DEBUG, "command", "command_id", "%llu",
                  (unsigned long long)change->command->command_id, "machine_id", "%s", machine_id,
                  "state", "%s", queue_state_name(change->command->state), "request_id", "%s",
                  request_id, NULL);
