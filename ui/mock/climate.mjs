@@ -156,10 +156,14 @@ export class Rooms {
     return ["at,machine_id,type,unit,avg,min,max,count", ...lines, ""].join("\r\n");
   }
 
-  predictions(id) {
+  predictions(id, search) {
     const decisions = ["commanded", "no_change", "held_low_confidence", "commanded", "no_change"];
-    return Array.from({ length: 40 }, (_, i) => {
-      const at = this.world.now() - i * 900_000;
+    const begin = Math.floor(this.world.now() / 900_000);
+    const [from, to] = [Date.parse(search.get("from")), Date.parse(search.get("to"))];
+    const limit = Number(search.get("limit") ?? 50);
+    const skip = Number(search.get("cursor") ?? 0);
+    const all = Array.from({ length: 96 }, (_, i) => {
+      const at = (begin - i) * 900_000;
       const decision = decisions[i % decisions.length];
       return {
         prediction_id: 400 - i,
@@ -167,7 +171,7 @@ export class Rooms {
         temperature: round(air("temperature", at), 2),
         humidity: round(air("humidity", at), 1),
         sound_volume: round(air("sound_volume", at), 4),
-        position: round(air("position", at), 0),
+        position: Math.max(0, round(air("position", at) + 8 * Math.sin(i * 1.7), 0)),
         confidence: decision === "held_low_confidence" ? 0.44 : 0.82,
         decision,
         asked_because: i % 4 === 0 ? "age" : "change",
@@ -177,7 +181,11 @@ export class Rooms {
         command_id: decision === "commanded" ? 101 : null,
         actual: i % 11 === 3 ? round(air("position", at) + 15, 0) : null,
       };
-    }).filter((row) => this.world.machines.get(id)?.online !== undefined && row);
+    }).filter((row) => this.world.machines.get(id) && Date.parse(row.at) >= from && Date.parse(row.at) <= to);
+    return {
+      items: all.slice(skip, skip + limit),
+      next: skip + limit < all.length ? String(skip + limit) : null,
+    };
   }
 
   start(machine, command) {
@@ -297,11 +305,7 @@ export class Rooms {
           return this.window(decodeURIComponent(m[1]));
         },
       ],
-      [
-        "GET",
-        /^\/api\/climate\/([^/]+)\/predictions$/,
-        (m) => ({ items: this.predictions(decodeURIComponent(m[1])), next: null }),
-      ],
+      ["GET", /^\/api\/climate\/([^/]+)\/predictions$/, (m, r) => this.predictions(decodeURIComponent(m[1]), r.search)],
     ];
   }
 }

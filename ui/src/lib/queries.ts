@@ -189,11 +189,23 @@ export const predictionsQuery = (machineId: string, from: string, to: string) =>
     queryFn: ({ signal, pageParam }) =>
       call<Page<Prediction>>(
         "GET",
-        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 20, cursor: pageParam })}`,
+        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 12, cursor: pageParam })}`,
         { signal },
       ),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next ?? undefined,
+  });
+
+/** The newest of a time, at most as many as one answer holds. */
+export const saidQuery = (machineId: string, from: string, to: string) =>
+  queryOptions({
+    queryKey: ["predictions", machineId, "said", from, to],
+    queryFn: ({ signal }) =>
+      call<Page<Prediction>>(
+        "GET",
+        `/api/climate/${encodeURIComponent(machineId)}/predictions${query({ from, to, limit: 200 })}`,
+        { signal },
+      ),
   });
 
 export const modelQuery = queryOptions({

@@ -59,6 +59,23 @@ export function nearest(times: number[], at: number): number {
   return before !== undefined && at - before < found - at ? low - 1 : low;
 }
 
+/** How much of the past to show at first: the shortest range that holds all there is, a day when there is more. */
+export function firstRange(firstMs: number | undefined, nowMs: number): (typeof RANGES_H)[number] {
+  return firstMs === undefined || nowMs - firstMs > 3_600_000 ? 24 : 1;
+}
+
+const axisClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const axisDay = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+/** Words under a time axis: a clock, and the day where one begins or where only days are marked. */
+export function axisTimes(splits: number[], stepS: number): string[] {
+  return splits.map((seconds) => {
+    const date = new Date(seconds * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0;
+    return stepS >= 86_400 || midnight ? axisDay.format(date) : axisClock.format(date);
+  });
+}
+
 export interface Span {
   from: number;
   to: number;

@@ -11,6 +11,7 @@ import { comfortOf, type Comfort } from "./room";
 
 const DAY_MS = 86_400_000;
 const PIECES = 96; // quarters of an hour
+const ENOUGH = 4;
 
 const wash: Record<Comfort, string> = {
   good: "var(--ready-wash)",
@@ -45,7 +46,12 @@ export function DayBand({ machineId }: { machineId: string }) {
     [quarter, temperature.data, humidity.data, position.data],
   );
   const known = pieces.filter((piece) => piece.comfort !== "unknown");
-  if (known.length === 0) return null;
+  if (known.length < ENOUGH)
+    return (
+      <Section title={t.climate.day}>
+        <p className="text-espresso-soft">{t.climate.dayYoung(known.length * 15)}</p>
+      </Section>
+    );
   const good = known.filter((piece) => piece.comfort === "good").length;
   const share = t.climate.dayShare(formatNumber((good / known.length) * 100));
   return (

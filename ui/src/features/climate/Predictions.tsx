@@ -10,7 +10,6 @@ import { formatNumber } from "../../lib/number";
 import { predictionsQuery } from "../../lib/queries";
 import { formatMoment } from "../../lib/time";
 import type { Prediction } from "../../lib/types";
-import { becauseText } from "./room";
 
 const DAY_MS = 86_400_000;
 
@@ -31,7 +30,7 @@ export function Predictions({ machineId }: { machineId: string }) {
       ) : rows.length === 0 ? (
         <EmptyState title={t.climate.predictionsEmpty} note={t.climate.predictionsEmptyNote} />
       ) : (
-        <div className="overflow-x-auto" role="group" tabIndex={0} aria-label={t.live.table}>
+        <div className="md:overflow-x-auto" role="group" tabIndex={0} aria-label={t.live.table}>
           <table className="table">
             <thead>
               <tr>
@@ -41,8 +40,10 @@ export function Predictions({ machineId }: { machineId: string }) {
                 </th>
                 <th scope="col">{t.climate.table.said}</th>
                 <th scope="col">{t.climate.table.decided}</th>
-                <th scope="col">{t.climate.table.person}</th>
-                <th scope="col" className="text-right">
+                <th scope="col" className="hidden md:table-cell">
+                  {t.climate.table.person}
+                </th>
+                <th scope="col" className="hidden text-right md:table-cell">
                   {t.climate.table.took}
                 </th>
               </tr>
@@ -69,8 +70,10 @@ function Row({ row }: { row: Prediction }) {
   return (
     <tr>
       <th scope="row" className="font-normal whitespace-nowrap">
-        {formatMoment(row.at)}
-        <span className="block text-note text-espresso-soft">{becauseText(row.asked_because)}</span>
+        {formatMoment(row.at)}{" "}
+        <span className="block text-note text-espresso-soft md:ml-2 md:inline">
+          {t.climate.trigger[row.asked_because] ?? t.commandWord(row.asked_because)}
+        </span>
       </th>
       <td className="hidden whitespace-nowrap md:table-cell">
         {t.climate.inputs(
@@ -83,9 +86,12 @@ function Row({ row }: { row: Prediction }) {
         {row.position === null ? (
           t.common.none
         ) : (
-          <span className="flex items-center gap-3 whitespace-nowrap">
+          <span className="flex items-center gap-3">
             {/* As long as far; as solid as sure. */}
-            <span className="relative h-2.5 w-24 rounded-s border border-edge" aria-hidden="true">
+            <span
+              className="relative hidden h-2.5 w-24 shrink-0 rounded-s border border-edge md:block"
+              aria-hidden="true"
+            >
               <span
                 className="absolute inset-y-0 left-0 bg-copper"
                 style={{ width: `${row.position}%`, opacity: Math.max(0.15, confidence) }}
@@ -94,11 +100,16 @@ function Row({ row }: { row: Prediction }) {
                 <span className="absolute -inset-y-1 w-0.5 bg-espresso" style={{ left: `${row.actual}%` }} />
               )}
             </span>
-            {t.climate.said(formatNumber(row.position), formatNumber(confidence, 2))}
+            <span>
+              {t.climate.said(formatNumber(row.position), formatNumber(confidence, 2))}
+              {row.actual !== null && (
+                <span className="block text-note md:hidden">{t.climate.personSet(formatNumber(row.actual))}</span>
+              )}
+            </span>
           </span>
         )}
       </td>
-      <td className="whitespace-nowrap">
+      <td>
         {row.command_id ? (
           <Link href={`/commands/${row.command_id}`} className="text-copper underline underline-offset-4">
             {t.climate.decisionShort[row.decision] ?? t.commandWord(row.decision)}
@@ -107,8 +118,8 @@ function Row({ row }: { row: Prediction }) {
           (t.climate.decisionShort[row.decision] ?? t.commandWord(row.decision))
         )}
       </td>
-      <td>{row.actual === null ? "" : `${formatNumber(row.actual)} %`}</td>
-      <td className="text-right whitespace-nowrap text-espresso-soft">
+      <td className="hidden md:table-cell">{row.actual === null ? "" : `${formatNumber(row.actual)} %`}</td>
+      <td className="hidden text-right whitespace-nowrap text-espresso-soft md:table-cell">
         {row.latency_ms === null ? "" : t.climate.took(formatNumber(row.latency_ms, 2))}
       </td>
     </tr>

@@ -1,5 +1,6 @@
 import { Suspense, lazy } from "react";
 import { Link } from "wouter";
+import { Provenance } from "../../design/Provenance";
 import { Lamp } from "../../design/State";
 import { EmptyState, ErrorState, Section, Skeleton } from "../../design/States";
 import { TimeAgo } from "../../design/Time";
@@ -34,21 +35,20 @@ export function RoomPage({ id }: { id: string }) {
   return (
     <div className="flex flex-col gap-12">
       <Head room={room} />
-      <div className="grid items-start gap-12 lg:grid-cols-[minmax(0,1fr)_minmax(0,26rem)]">
-        <div className="flex min-w-0 flex-col gap-12">
-          <Now room={room} />
-          <Section title={t.climate.live}>
-            <LiveValues readings={room.readings} />
-          </Section>
-        </div>
-        <div className="flex flex-col gap-12">
+      {/* On a phone the control comes right under the window it moves. */}
+      <div className="grid items-start gap-12 lg:grid-cols-[minmax(0,1fr)_minmax(0,26rem)] lg:grid-rows-[auto_1fr]">
+        <Now room={room} />
+        <div className="flex min-w-0 flex-col gap-12 lg:col-start-2 lg:row-span-2 lg:row-start-1">
           <WindowControl room={room} />
           {room.window && climate.data && <WhyPanel window={room.window} climate={climate.data} />}
         </div>
+        <Section title={t.climate.live}>
+          <LiveValues readings={room.readings} />
+        </Section>
       </div>
       <DayBand machineId={id} />
       <Suspense fallback={<Skeleton lines={4} height={110} />}>
-        <History machineId={id} />
+        <History machineId={id} provenance={positionOf(room)?.provenance ?? null} />
       </Suspense>
       <Predictions machineId={id} />
     </div>
@@ -66,8 +66,11 @@ function Head({ room }: { room: Room }) {
       </p>
       <h1 className="font-serif text-head font-medium md:text-display">{nameOf(machine)}</h1>
       <p className="flex flex-wrap items-center gap-x-5 gap-y-1">
-        <Lamp on={machine.online} label={machine.online ? t.machine.heard : t.machine.condition.offline} />
-        {machine.last_seen_at && <TimeAgo at={machine.last_seen_at} />}
+        <Lamp
+          on={machine.online}
+          label={machine.online ? t.climate.heard : t.machine.condition.offline}
+          note={machine.last_seen_at ? <TimeAgo at={machine.last_seen_at} /> : t.machine.neverHeard}
+        />
         {machine.mqtt !== undefined && (
           <Lamp on={machine.mqtt ? true : null} label={machine.mqtt ? t.climate.mqtt[0] : t.climate.mqtt[1]} />
         )}
@@ -90,7 +93,7 @@ function Now({ room }: { room: Room }) {
   const asked = running?.payload?.["position"];
   const target = typeof asked === "number" ? asked : (window?.target ?? null);
   return (
-    <section aria-label={t.climate.reading["position"]} className="flex flex-col gap-2">
+    <section aria-label={t.climate.reading["position"]} className="flex min-w-0 flex-col gap-2">
       <RoomSection
         name={nameOf(machine)}
         position={position?.value ?? null}
@@ -111,11 +114,12 @@ function Now({ room }: { room: Room }) {
               ? t.climate.positionUnknown
               : position.value < 0.5
                 ? t.climate.closed
-                : t.climate.openPercent(formatNumber(position.value))}
+                : t.climate.openWord}
         </span>
         {position?.at && (
-          <span className="text-note text-espresso-soft">
+          <span className="flex items-baseline gap-2 text-note text-espresso-soft">
             <TimeAgo at={position.at} staleAfterS={STALE_S} />
+            <Provenance of={position.provenance} />
           </span>
         )}
       </p>

@@ -83,7 +83,10 @@ export function decisionText(window: ClimateWindow, confidenceMin: number): stri
     case "held_low_confidence":
       return t.climate.decision.lowConfidence(confidence, formatNumber(confidenceMin, 2));
     case "held_manual":
-      return t.climate.decision.manual(answer ? formatNumber(answer.position) : "");
+      // Also while it decides by itself: what a person set is left alone for a time.
+      return (window.mode === "auto" ? t.climate.decision.lately : t.climate.decision.manual)(
+        answer ? formatNumber(answer.position) : "",
+      );
     case "no_change":
       return t.climate.decision.noChange;
     case "no_answer":
