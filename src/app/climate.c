@@ -122,6 +122,11 @@ static void time_answers(FILE *out, const struct climate_model *model)
 static void examine_all(FILE *out, const struct climate_model *model, const struct options *options)
 {
     uint32_t seeds = options->seeds != 0 ? options->seeds : EXAMINE_SEEDS;
+    (void)fprintf(
+        out,
+        "# model-%" PRIu64 " and a thermostat in the simulated room\n\n"
+        "Made by `automat climate eval`; what is what is said in docs/window-model.md.\n\n",
+        climate_model_version(model));
     if (options->hours != 0) {
         examine(out, model, seeds, options->hours);
         return;
