@@ -102,7 +102,7 @@ static void say_count(const char *what, uint64_t count)
 static uint64_t lost(const struct load *load)
 {
     const struct load_count *count = &load->count;
-    bool acknowledged = load->options->qos > 0 || load->options->mqtt == NULL;
+    bool acknowledged = load->options->qos > 0 || tool_mqtt_address(load->options) == NULL;
     return acknowledged ? count->sent - count->acked - count->refused : 0;
 }
 
@@ -113,15 +113,15 @@ static void report(const struct load *load, const struct server_figures *before,
     double seconds = (double)(load->end_us - load->begin_us) / 1e6;
     char p50[TOOL_TIME_BYTES], p99[TOOL_TIME_BYTES], most[TOOL_TIME_BYTES];
     (void)printf("devices                      %u over %s\n", load->device_count,
-                 load->options->mqtt == NULL ? "HTTP"
-                 : load->options->qos == 0   ? "MQTT, QoS 0"
-                                             : "MQTT, QoS 1");
+                 tool_mqtt_address(load->options) == NULL ? "HTTP"
+                 : load->options->qos == 0                ? "MQTT, QoS 0"
+                                                          : "MQTT, QoS 1");
     say_count("connected at most", count->connected_max);
     (void)printf("seconds                      %.1f\n", seconds);
     say_count("messages sent", count->sent);
     (void)printf("messages a second            %.0f\n",
                  seconds > 0 ? (double)count->sent / seconds : 0);
-    if (load->options->qos > 0 || load->options->mqtt == NULL) {
+    if (load->options->qos > 0 || tool_mqtt_address(load->options) == NULL) {
         say_count("acknowledged", count->acked);
         say_count("refused", count->refused);
         say_count("lost", lost(load));
@@ -164,8 +164,9 @@ static bool check(const struct options *options)
         app_complain("\"%.60s\": one word too many", options->words[0]);
         return false;
     }
-    if (options->mqtt != NULL && !options_address(options->mqtt, host, sizeof(host), &port)) {
-        app_complain("--mqtt: this is not HOST:PORT");
+    if (tool_mqtt_address(options) != NULL &&
+        !options_address(tool_mqtt_address(options), host, sizeof(host), &port)) {
+        app_complain("--%s: this is not HOST:PORT", options->mqtts != NULL ? "mqtts" : "mqtt");
         return false;
     }
     if ((uint64_t)options->rate * options->devices > TOTAL_RATE_MAX) {
@@ -188,7 +189,7 @@ int app_load(const struct options *options)
     bool good = make_devices(&load) && register_devices(&load, &http);
     if (good) {
         struct server_figures before = figures(&http);
-        good = options->mqtt != NULL ? load_over_mqtt(&load) : load_over_http(&load);
+        good = tool_mqtt_address(options) != NULL ? load_over_mqtt(&load) : load_over_http(&load);
         tool_bar_end(&load.bar);
         if (good) {
             struct server_figures after = figures(&http);

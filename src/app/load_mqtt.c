@@ -35,8 +35,7 @@ struct sending {
     int64_t until_ms;
     uint32_t refused;
     enum mqtt_reason reason;
-    char host[256];
-    uint16_t port;
+    struct tool_mqtt mqtt;
 };
 
 /* ---- one connection ---- */
@@ -101,8 +100,6 @@ static bool begin_one(struct sending *sending, uint32_t i)
     struct sender *sender = &sending->sender[i];
     const struct load_device *device = &sending->load->device[i];
     struct mqtt_client_options options = {
-        .host = sending->host,
-        .port = sending->port,
         .client_id = device->id,
         .user = device->id,
         .password = device->token[0] != '\0' ? device->token : NULL,
@@ -112,6 +109,7 @@ static bool begin_one(struct sending *sending, uint32_t i)
         .inflight_max = INFLIGHT_MAX,
         .queued_bytes_max = 256 * KIB,
     };
+    tool_mqtt_use(&sending->mqtt, &options);
     sender->sending = sending;
     sender->begun = true;
     return mqtt_client_create(sending->loop, &options, &user, sender, &sender->client) == ERR_OK &&
@@ -131,8 +129,11 @@ static void connect_some(struct sending *sending)
     if (load->count.connected < load->device_count && !late && sending->refused == 0)
         return;
     if (load->count.connected < load->device_count) {
-        app_complain("%s: %u of %u devices are connected (reason 0x%02x)", load->options->mqtt,
-                     load->count.connected, load->device_count, (unsigned)sending->reason);
+        app_complain("%s: %u of %u devices are connected (reason 0x%02x%s%s)",
+                     tool_mqtt_address(load->options), load->count.connected, load->device_count,
+                     (unsigned)sending->reason,
+                     tool_mqtt_why(&sending->mqtt)[0] != '\0' ? ", " : "",
+                     tool_mqtt_why(&sending->mqtt));
         if (load->count.connected == 0) {
             loop_stop(sending->loop);
             return;
@@ -230,14 +231,14 @@ static bool prepare(struct sending *sending)
         return false;
     sending->until_ms = loop_now_ms(sending->loop) + CONNECT_MS_MAX;
     return loop_timer_create(sending->loop, tick, sending, &sending->timer) == ERR_OK &&
-           loop_signal(sending->loop, SIGINT, interrupted, sending) == ERR_OK &&
-           options_address(load->options->mqtt, sending->host, sizeof(sending->host),
-                           &sending->port);
+           loop_signal(sending->loop, SIGINT, interrupted, sending) == ERR_OK;
 }
 
 bool load_over_mqtt(struct load *load)
 {
     struct sending sending = {.load = load};
+    if (!tool_mqtt_open(&sending.mqtt, load->options))
+        return false;
     bool good = prepare(&sending);
     if (good) {
         loop_timer_set(sending.timer, 0);
@@ -249,6 +250,7 @@ bool load_over_mqtt(struct load *load)
         mqtt_client_destroy(sending.sender[i].client);
     loop_timer_destroy(sending.timer);
     loop_destroy(sending.loop);
+    tool_mqtt_close(&sending.mqtt);
     mem_free(sending.sender);
     return good && sending.stage != CONNECTING;
 }

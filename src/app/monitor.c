@@ -118,7 +118,7 @@ static bool run(struct monitor *monitor)
         loop_signal(monitor->loop, SIGINT, caught, monitor->loop) != ERR_OK ||
         loop_signal(monitor->loop, SIGTERM, caught, monitor->loop) != ERR_OK)
         return false;
-    if (monitor->options->mqtt != NULL && !monitor_mqtt_open(monitor))
+    if (tool_mqtt_address(monitor->options) != NULL && !monitor_mqtt_open(monitor))
         return false;
     monitor->is_terminal = isatty(STDOUT_FILENO) != 0 && isatty(STDIN_FILENO) != 0 && keys_begin();
     monitor_draw_begin(monitor);

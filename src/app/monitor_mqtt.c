@@ -12,7 +12,7 @@ struct monitor_mqtt {
     struct monitor *monitor;
     struct mqtt_client *client;
     struct loop_timer *timer;
-    char host[256];
+    struct tool_mqtt server;
 };
 
 static void on_connack(void *cookie, bool session_present, enum mqtt_reason reason)
@@ -87,17 +87,15 @@ bool monitor_mqtt_open(struct monitor *monitor)
     monitor->mqtt = mqtt;
     mqtt->monitor = monitor;
     (void)snprintf(client_id, sizeof(client_id), "monitor-%ld", (long)getpid());
-    struct mqtt_client_options options = {.host = mqtt->host,
-                                          .client_id = client_id,
+    struct mqtt_client_options options = {.client_id = client_id,
                                           .user = tool_token(monitor->options) != NULL ? client_id
                                                                                        : NULL,
                                           .password = tool_token(monitor->options),
                                           .version = MQTT_V5,
                                           .clean_start = true};
-    if (!options_address(monitor->options->mqtt, mqtt->host, sizeof(mqtt->host), &options.port)) {
-        app_complain("--mqtt: this is not HOST:PORT");
+    if (!tool_mqtt_open(&mqtt->server, monitor->options))
         return false;
-    }
+    tool_mqtt_use(&mqtt->server, &options);
     if (loop_timer_create(monitor->loop, again, mqtt, &mqtt->timer) != ERR_OK ||
         mqtt_client_create(monitor->loop, &options, &user, mqtt, &mqtt->client) != ERR_OK)
         return false;
@@ -111,6 +109,7 @@ void monitor_mqtt_close(struct monitor *monitor)
         return;
     mqtt_client_destroy(monitor->mqtt->client);
     loop_timer_destroy(monitor->mqtt->timer);
+    tool_mqtt_close(&monitor->mqtt->server);
     mem_free(monitor->mqtt);
     monitor->mqtt = NULL;
 }

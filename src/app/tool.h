@@ -4,6 +4,7 @@
 #define AUTOMAT_APP_TOOL_H
 
 #include "app/options.h"
+#include "net/mqtt/mqtt.h"
 
 #include <jansson.h>
 
@@ -34,6 +35,22 @@ MUST_USE bool tool_register(struct tool_http *http, const char *machine_id,
 
 /* Which secret an MQTT connection shows, and whether there is one. */
 const char *tool_token(const struct options *options);
+
+/* ---- the server's MQTT: --mqtts, which is verified against --cacert, or --mqtt ---- */
+
+struct tls_client;
+struct tool_mqtt {
+    char host[256];
+    uint16_t port;
+    struct tls_client *tls; /* NULL: plain */
+};
+const char *tool_mqtt_address(const struct options *options); /* as given; NULL: neither is */
+/* False: it said why on stderr.  `mqtt` is zero before. */
+MUST_USE bool tool_mqtt_open(struct tool_mqtt *mqtt, const struct options *options);
+/* Where a client connects to, and how; `mqtt` outlives it. */
+void tool_mqtt_use(const struct tool_mqtt *mqtt, struct mqtt_client_options *client);
+const char *tool_mqtt_why(const struct tool_mqtt *mqtt); /* TLS failed because; "": it did not */
+void tool_mqtt_close(struct tool_mqtt *mqtt);            /* after the clients */
 
 /* ---- latencies: buckets that grow by an eighth ---- */
 

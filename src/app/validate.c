@@ -143,8 +143,9 @@ static void on_gone(void *cookie, enum mqtt_reason reason)
 {
     struct validate *validate = cookie;
     if (validate->stage == VALIDATE_CONNECT)
-        stop(validate, "%s does not answer, or not as MQTT (reason 0x%02x)",
-             validate->options->mqtt, (unsigned)reason);
+        stop(validate, "%s does not answer, or not as MQTT (reason 0x%02x%s%s)",
+             tool_mqtt_address(validate->options), (unsigned)reason,
+             tool_mqtt_why(&validate->mqtt)[0] != '\0' ? ", " : "", tool_mqtt_why(&validate->mqtt));
     else if (mqtt_client_connect(validate->client) != ERR_OK)
         stop(validate, "the connection is lost");
 }
@@ -200,7 +201,7 @@ static void tick(void *cookie)
     int64_t now_ms = loop_now_ms(validate->loop);
     bool late = now_ms >= validate->stage_until_ms;
     if (validate->stage == VALIDATE_CONNECT && late) {
-        stop(validate, "%s does not answer", validate->options->mqtt);
+        stop(validate, "%s does not answer", tool_mqtt_address(validate->options));
         return;
     }
     if (validate->stage != VALIDATE_CONNECT && (stage_done(validate) || late))
@@ -228,15 +229,14 @@ static bool open_all(struct validate *validate)
                                                  .on_published = on_published,
                                                  .on_subscribed = on_subscribed,
                                                  .on_gone = on_gone};
-    struct mqtt_client_options options = {.host = validate->host,
-                                          .client_id = validate->client_id,
+    struct mqtt_client_options options = {.client_id = validate->client_id,
                                           .user = validate->id,
                                           .version = MQTT_V5,
                                           .clean_start = true,
                                           .session_expiry_s = 120};
-    if (!options_address(validate->options->mqtt, validate->host, sizeof(validate->host),
-                         &options.port))
+    if (!tool_mqtt_open(&validate->mqtt, validate->options))
         return false;
+    tool_mqtt_use(&validate->mqtt, &options);
     /* Not the machine's own: its board keeps its session. */
     (void)snprintf(validate->client_id, sizeof(validate->client_id), "validate-%ld",
                    (long)getpid());
@@ -273,8 +273,8 @@ static bool check(const struct options *options)
 {
     if (options->word_count > 0)
         app_complain("\"%.60s\": one word too many", options->words[0]);
-    else if (options->mqtt == NULL || strrchr(options->mqtt, ':') == NULL)
-        app_complain("--mqtt: HOST:PORT is needed");
+    else if (tool_mqtt_address(options) == NULL || strrchr(tool_mqtt_address(options), ':') == NULL)
+        app_complain("--mqtt or --mqtts: HOST:PORT is needed");
     else
         return true;
     return false;
@@ -294,7 +294,7 @@ int app_validate(const struct options *options)
         make_readings(validate);
         good = open_all(validate);
         if (!good)
-            app_complain("--mqtt: %s cannot be used", options->mqtt);
+            app_complain("%s cannot be used", tool_mqtt_address(options));
     }
     if (good) {
         validate->begin_wall_ms = sys_wall_ms();
@@ -306,6 +306,7 @@ int app_validate(const struct options *options)
     mqtt_client_destroy(validate->client);
     loop_timer_destroy(validate->timer);
     loop_destroy(validate->loop);
+    tool_mqtt_close(&validate->mqtt);
     if (validate->http.curl != NULL)
         tool_http_close(&validate->http);
     mem_free(validate);

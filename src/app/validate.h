@@ -42,7 +42,8 @@ struct validate {
     enum validate_stage stage;
     int64_t stage_until_ms, begin_wall_ms;
     uint32_t subscribed, next;
-    char id[ID_BYTES_MAX + 1], host[256], token[TOOL_TOKEN_BYTES], client_id[48];
+    struct tool_mqtt mqtt;
+    char id[ID_BYTES_MAX + 1], token[TOOL_TOKEN_BYTES], client_id[48];
     struct validate_reading reading[VALIDATE_READINGS_MAX];
     uint32_t reading_count;
 

@@ -42,7 +42,7 @@ extern const struct stream_filter_ops tls_filter_ops;
 
 /* ---- client ---- */
 
-struct tls_client; /* whom to trust and who is expected; one connection at a time */
+struct tls_client; /* whom to trust and who is expected; shared by its connections */
 
 struct tls_client_options {
     const char *ca_file;        /* PEM; NULL: the system's.  Read once, in tls_client_create */
@@ -56,8 +56,8 @@ struct tls_client_options {
  * no name that a server can have. */
 MUST_USE enum err tls_client_create(const struct tls_client_options *options,
                                     char why[TLS_WHY_BYTES], struct tls_client **ret_client);
-void tls_client_destroy(struct tls_client *client); /* after its connection.  NULL does nothing */
-/* Why TLS ended the last connection; "" when it did not.  Until the next connection. */
+void tls_client_destroy(struct tls_client *client); /* after its connections.  NULL does nothing */
+/* Why TLS broke the last connection that broke; "" when none did since the newest was made. */
 const char *tls_client_why(const struct tls_client *client);
 
 /* The filter of a client's end; its `context` is a struct tls_client.  It begins to speak by
