@@ -169,7 +169,7 @@ def parse_publish(first, body, level=4):
 
 def metric(server, line):
     """The value of this line of /metrics, or None."""
-    client = server.client()
+    client = server.admin()
     try:
         rows = client.get('/metrics').body.decode().splitlines()
     finally:
