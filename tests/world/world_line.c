@@ -250,7 +250,9 @@ static void send_connect(struct board *board)
         forget(&board->end); /* both sides do, and this one now: the CONNACK may not come */
     if (board->end.version == MQTT_V5) {
         packet.connect.properties.has = MQTT_HAS_SESSION_EXPIRY;
-        packet.connect.properties.session_expiry_s = 3600;
+        /* Longer than any jump of the clock: who is told "new" by a CONNACK that is lost, and then
+         * "there", cannot know that its session is another. */
+        packet.connect.properties.session_expiry_s = 7 * 86400;
     }
     send_packet(board, &packet);
 }
