@@ -169,6 +169,9 @@ test("history is drawn, read by keys, shown as a table and exported", async () =
   assert.equal(await history.getByRole("button", { name: "1 h" }).getAttribute("aria-pressed"), "false");
   await page.keyboard.press("t");
   await history.getByRole("table").waitFor();
+  await history.getByRole("button", { name: "Predicted" }).click();
+  await history.getByRole("columnheader", { name: "A person set" }).waitFor();
+  assert.ok((await history.getByRole("row").count()) > 1, "predictions");
   await history.getByRole("button", { name: "24 h" }).click();
   const href = await history.getByRole("link", { name: "Temperature as CSV" }).getAttribute("href");
   const csv = await page.evaluate(async (path) => {

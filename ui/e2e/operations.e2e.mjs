@@ -259,6 +259,28 @@ test("a machine is put on hold with a reason, and released by holding a key", as
   await finish(page);
 });
 
+test("the command menu begins what it names, and moves nothing", async () => {
+  const page = await signedIn();
+  await page.goto(`${URL_BASE}/operations`);
+  await page.getByRole("article", { name: nameOf(machine) }).waitFor();
+  const before = await countCommands(page);
+  const choose = async (words) => {
+    await page.keyboard.press("Control+k");
+    await page.getByRole("combobox", { name: "Go to" }).waitFor();
+    await page.keyboard.type(words);
+    await page.keyboard.press("Enter");
+  };
+  await choose(`put ${nameOf(machine)} hold`);
+  await page.getByRole("dialog", { name: `Put ${nameOf(machine)} on hold` }).waitFor();
+  assert.equal(new URL(page.url()).search, "");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await choose(`brew on ${nameOf(machine)}`);
+  await page.getByRole("dialog").getByLabel("Volume", { exact: true }).waitFor();
+  assert.equal(await countCommands(page), before);
+  await finish(page);
+});
+
 test("an unknown command is answered with what was seen", async (context) => {
   if (process.env.AUTOMAT_MAKE_UNKNOWN) await run(process.env.AUTOMAT_MAKE_UNKNOWN);
   const page = await signedIn();

@@ -179,7 +179,7 @@ export class Rooms {
         model_version: this.model.version,
         latency_ms: 0.02,
         command_id: decision === "commanded" ? 101 : null,
-        actual: i % 11 === 3 ? round(air("position", at) + 15, 0) : null,
+        actual: i % 11 === 3 ? Math.min(100, round(air("position", at) + 15, 0)) : null,
       };
     }).filter((row) => this.world.machines.get(id) && Date.parse(row.at) >= from && Date.parse(row.at) <= to);
     return {

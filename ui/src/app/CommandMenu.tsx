@@ -3,8 +3,10 @@ import { useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { Dialog } from "../design/Dialog";
 import { t } from "../i18n";
-import { machinesQuery } from "../lib/queries";
+import { kindsQuery, machinesQuery } from "../lib/queries";
+import { useRights } from "../lib/session";
 import { setTheme } from "../lib/theme";
+import type { Kind, Machine } from "../lib/types";
 
 interface Entry {
   id: string;
@@ -18,6 +20,8 @@ interface Entry {
 export default function CommandMenu({ onClose }: { onClose: () => void }) {
   const [, navigate] = useLocation();
   const { data: machines } = useQuery(machinesQuery);
+  const { data: kinds } = useQuery(kindsQuery);
+  const { signedIn, staff } = useRights();
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const listId = useId();
@@ -27,6 +31,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
     const go = (href: string) => () => navigate(href);
     const all: Entry[] = [
       { id: "floor", group: t.menu.pages, label: t.nav.floor, run: go("/operations") },
+      { id: "climate", group: t.menu.pages, label: t.nav.climate, run: go("/climate") },
       { id: "commands", group: t.menu.pages, label: t.nav.commands, run: go("/commands") },
       { id: "held", group: t.menu.pages, label: `${t.nav.commands}: ${t.state.held}`, run: go("/commands?state=held") },
       {
@@ -45,6 +50,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
         ...(machine.name ? { note: machine.machine_id } : {}),
         run: go(`/operations/machines/${encodeURIComponent(machine.machine_id)}`),
       })),
+      ...(machines ?? []).filter(canAct).flatMap((machine) => actionsOn(machine, { signedIn, staff }, kinds, go)),
       {
         id: "light",
         group: t.menu.actions,
@@ -73,7 +79,7 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
           ...found,
         ]
       : found;
-  }, [machines, navigate, text]);
+  }, [machines, kinds, signedIn, staff, navigate, text]);
 
   const chosen = Math.min(at, entries.length - 1);
   useEffect(() => {
@@ -136,6 +142,45 @@ export default function CommandMenu({ onClose }: { onClose: () => void }) {
       <p className="text-note text-espresso-soft">{t.menu.hint}</p>
     </Dialog>
   );
+}
+
+function canAct(machine: Machine): boolean {
+  return machine.admission === "admitted";
+}
+
+/** What can be begun with this machine: its page opens with the question already asked. Nothing moves from here. */
+function actionsOn(
+  machine: Machine,
+  rights: { signedIn: boolean; staff: boolean },
+  kinds: Kind[] | undefined,
+  go: (href: string) => () => void,
+): Entry[] {
+  const name = machine.name ?? machine.machine_id;
+  const page = `/operations/machines/${encodeURIComponent(machine.machine_id)}`;
+  const command = kinds?.find((kind) => kind.kind === machine.kind)?.commands[0]?.command;
+  const order: Entry[] =
+    command && rights.signedIn
+      ? [
+          {
+            id: `order-${machine.machine_id}`,
+            group: t.menu.actions,
+            label: t.menu.orderOn(t.commandWord(command), name),
+            run: go(`${page}?do=order`),
+          },
+        ]
+      : [];
+  const hold: Entry[] =
+    rights.staff && !machine.hold.held
+      ? [
+          {
+            id: `hold-${machine.machine_id}`,
+            group: t.menu.actions,
+            label: t.menu.holdOn(name),
+            run: go(`${page}?do=hold`),
+          },
+        ]
+      : [];
+  return [...order, ...hold];
 }
 
 /** Every word typed begins some word of the entry. */

@@ -53,6 +53,35 @@ const stepWords: Record<string, string> = {
   backing_off: "Backing off",
 };
 
+/** The words of a record of what happened to a command. */
+const happened: Partial<Record<CommandState, string>> = {
+  pending: "Approved",
+  held: "Ordered, for approval",
+  running: "Started",
+  complete: "Finished",
+};
+
+const actors: Record<string, string> = {
+  server: "the server",
+  demo: "the demo",
+  open: "somebody in open mode",
+  guest: "a guest",
+  "climate:external": "the model outside",
+};
+
+/** Whoever did something, as people say it; what is not known here stays as it is on record. */
+function actorText(actor: string): string {
+  const own = actors[actor];
+  if (own) return own;
+  const [, sort, name] = /^(machine|account|token|climate):(.+)$/.exec(actor) ?? [];
+  if (!sort || !name) return actor;
+  if (sort === "machine") return "the machine";
+  if (sort === "account") return name;
+  if (sort === "token") return `the program ${name}`;
+  const version = /^model-(.+)$/.exec(name)?.[1];
+  return version ? `the model, version ${version}` : `the model ${name}`;
+}
+
 /** Reasons that are the queue's own; those of a kind come with the kind. */
 const reasons: Record<string, string> = {
   unknown_outcome: "Nobody knows how a command ended.",
@@ -136,7 +165,8 @@ export const en = {
     pages: "Pages",
     machines: "Machines",
     actions: "Actions",
-    brewOn: (machine: string) => `Brew on ${machine}`,
+    orderOn: (word: string, machine: string) => (word === "Brew" ? `Brew on ${machine}` : `${word}, ${machine}`),
+    holdOn: (machine: string) => `Put ${machine} on hold`,
     commandNumber: (id: number) => `Command ${id}`,
     switchTheme: (theme: string) => `Switch colours to ${theme}`,
     hint: "Arrow keys to choose, Enter to go, Escape to close",
@@ -230,6 +260,8 @@ export const en = {
   unit: (field: string): string => units[field] ?? "",
 
   state: stateWords,
+  happened: (state: CommandState): string => happened[state] ?? stateWords[state],
+  actor: actorText,
   stateMeaning: stateMeanings,
   /** The word people know for what runs ("Brewing"), else the state's own. */
   statusWord: (state: CommandState, status: string): string =>
@@ -304,7 +336,7 @@ export const en = {
     capsulesLeft: (n: number) => plural(n, "capsule", "capsules"),
     readings: "Readings",
     queue: "Queue",
-    queueEmpty: "Nothing waits. A new brew starts as soon as it is ordered.",
+    queueEmpty: "Nothing waits. What is ordered starts at once.",
     now: "Now",
     next: "Next",
     recent: "Recent",
@@ -381,6 +413,7 @@ export const en = {
     estop: "Emergency stop is pressed",
     magazine: "The magazine is empty",
     fields: (labels: string) => `Check ${labels}`,
+    needs: (label: string) => `Needs a ${label}`,
     evidence: "Say what you saw",
     outcome: "Choose what happened",
     vertuo: "This machine takes Original capsules only",
@@ -459,9 +492,12 @@ export const en = {
   },
 
   command: {
-    title: (word: string, id: number) => `${word} ${id}`,
+    // "Set position 7" would read as where to.
+    title: (word: string, id: number) => (word.includes(" ") ? `${word} #${id}` : `${word} ${id}`),
     notFound: "No command by that number",
     recipe: "Recipe",
+    wanted: "What was asked for",
+    outcome: "Reported",
     asked: "Asked",
     measured: "Measured",
     timeline: "Timeline",

@@ -57,7 +57,7 @@ export function Predictions({ machineId }: { machineId: string }) {
         </div>
       )}
       {asked.hasNextPage && (
-        <Button busy={asked.isFetchingNextPage} onClick={() => void asked.fetchNextPage()}>
+        <Button className="self-start" busy={asked.isFetchingNextPage} onClick={() => void asked.fetchNextPage()}>
           {t.common.more}
         </Button>
       )}

@@ -43,7 +43,7 @@ export function AddMachineDialog({ onClose }: { onClose: () => void }) {
           <Button
             tone="primary"
             busy={add.isPending}
-            why={id.trim() ? undefined : t.why.fields(t.machine.addId.toLowerCase())}
+            why={id.trim() ? undefined : t.why.needs(t.machine.addId.toLowerCase())}
             onClick={() => add.mutate(undefined)}
           >
             {t.machine.add}

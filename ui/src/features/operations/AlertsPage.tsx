@@ -112,7 +112,7 @@ function AlertRow({ alert, machineName }: { alert: Alert; machineName: string | 
         </p>
         {alert.acknowledged_at && (
           <p className="text-note text-espresso-soft">
-            {t.alerts.acknowledged(alert.acknowledged_by ?? "", formatMoment(alert.acknowledged_at))}
+            {t.alerts.acknowledged(t.actor(alert.acknowledged_by ?? ""), formatMoment(alert.acknowledged_at))}
           </p>
         )}
         {alert.resolved_at && (

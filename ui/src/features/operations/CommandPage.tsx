@@ -3,6 +3,7 @@ import { useState, type ReactNode } from "react";
 import { Link } from "wouter";
 import { Button, HoldButton } from "../../design/Button";
 import { Dialog } from "../../design/Dialog";
+import { Provenance, asProvenance } from "../../design/Provenance";
 import { EmptyState, ErrorState, Section, Skeleton } from "../../design/States";
 import { StateBadge, signalInk, signalOfState } from "../../design/State";
 import { TimeAgo } from "../../design/Time";
@@ -13,7 +14,7 @@ import { formatNumber } from "../../lib/number";
 import { commandQuery, kindsQuery, machineQuery } from "../../lib/queries";
 import { useRights } from "../../lib/session";
 import { formatDuration, formatMoment, useNow } from "../../lib/time";
-import type { Command, JsonObject } from "../../lib/types";
+import type { Command, JsonObject, Machine } from "../../lib/types";
 import { approve, cancel } from "./actions";
 import { measuredVolume, nameOf, numberIn, reasonText, recipeLine, recipeOf } from "./condition";
 import { LiveCommand } from "./live/LiveCommand";
@@ -85,7 +86,7 @@ function CommandBody({ command }: { command: Command }) {
           <Timeline id={command.command_id} kind={kind} />
         </Section>
         <div className="flex flex-col gap-10">
-          <Recipe command={command} />
+          <Recipe command={command} machine={machine} />
           <Details command={command} />
         </div>
       </div>
@@ -167,20 +168,38 @@ function Deadline({ command }: { command: Command }) {
   return <p className="-mt-6 text-espresso-soft">{t.command.deadline(formatDuration(left))}</p>;
 }
 
-function Recipe({ command }: { command: Command }) {
+function Recipe({ command, machine }: { command: Command; machine: Machine | undefined }) {
   const recipe = recipeOf(command);
-  const measured = measuredVolume(command);
+  const came: Record<string, number | null> = {
+    volume_ml: measuredVolume(command),
+    temperature_c: numberIn(command.meta, "temperature_c"),
+    position: numberIn(command.meta, "position"),
+  };
+  const told = ["volume_ml", "position"].some((field) => recipe?.[field] !== undefined && came[field] !== null);
+  // What came of it, under the word for how that is known: a machine without metal measures nothing.
+  const provenance = asProvenance(command.meta?.["provenance"]) ?? asProvenance(machine?.sensors?.provenance);
+  const title = command.command === "brew" ? t.command.recipe : t.command.wanted;
   const entries = Object.entries(recipe ?? {}).filter(([, value]) => typeof value !== "object");
   return (
-    <Section title={t.command.recipe}>
+    <Section title={title}>
       <table className="table">
         <thead>
           <tr>
             <th scope="col">
-              <span className="sr-only">{t.command.recipe}</span>
+              <span className="sr-only">{title}</span>
             </th>
             <th scope="col">{t.command.asked}</th>
-            {measured !== null && <th scope="col">{t.command.measured}</th>}
+            {told && (
+              <th scope="col">
+                {provenance === "measured" ? (
+                  t.command.measured
+                ) : provenance === null ? (
+                  t.command.outcome
+                ) : (
+                  <Provenance of={provenance} />
+                )}
+              </th>
+            )}
           </tr>
         </thead>
         <tbody>
@@ -192,13 +211,9 @@ function Recipe({ command }: { command: Command }) {
                   ? `${formatNumber(value, 1, false)} ${t.unit(field)}`
                   : t.capsuleName(String(value))}
               </td>
-              {measured !== null && (
+              {told && (
                 <td>
-                  {field === "volume_ml"
-                    ? `${formatNumber(measured, 1)} ml`
-                    : field === "temperature_c" && numberIn(command.meta, "temperature_c") !== null
-                      ? `${formatNumber(numberIn(command.meta, "temperature_c") ?? 0, 1)} °C`
-                      : ""}
+                  {typeof came[field] === "number" ? `${formatNumber(came[field] ?? 0, 1)} ${t.unit(field)}` : ""}
                 </td>
               )}
             </tr>
@@ -218,7 +233,7 @@ function Details({ command }: { command: Command }) {
   return (
     <Section title={t.command.details}>
       <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-6 gap-y-2">
-        <Detail label={t.command.orderedBy}>{command.created_by}</Detail>
+        <Detail label={t.command.orderedBy}>{t.actor(command.created_by)}</Detail>
         <Detail label={t.command.orderedAt}>
           {formatMoment(command.created_at)}{" "}
           <Soft>
@@ -232,7 +247,7 @@ function Details({ command }: { command: Command }) {
         <Detail label={t.command.maxDuration}>{formatDuration(command.max_duration_s * 1000)}</Detail>
         {command.settled_by && (
           <Detail label={command.settled_by.startsWith("machine:") ? t.command.reportedBy : t.command.settledBy}>
-            {command.settled_by}
+            {t.actor(command.settled_by)}
           </Detail>
         )}
         {command.evidence && <Detail label={t.command.seen}>{command.evidence}</Detail>}

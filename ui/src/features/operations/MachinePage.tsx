@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { Link } from "wouter";
+import { useEffect, useState } from "react";
+import { Link, useSearchParams } from "wouter";
 import { Button, HoldButton } from "../../design/Button";
 import { Dialog } from "../../design/Dialog";
 import { TextField } from "../../design/Field";
@@ -81,6 +81,7 @@ function MachineBody({ machine }: { machine: Machine }) {
   const { data: kinds } = useQuery(kindsQuery);
   const kind = kinds?.find((one) => one.kind === machine.kind);
   const provenance = asProvenance(machine.sensors?.provenance);
+  const wish = useWish();
   return (
     <div className="flex min-w-0 flex-col gap-10">
       <header className="flex flex-col gap-4">
@@ -112,14 +113,19 @@ function MachineBody({ machine }: { machine: Machine }) {
           </div>
           <div className="flex flex-wrap items-start gap-3">
             {rights.staff && machine.admission === "admitted" && !machine.hold.held && (
-              <HoldMachine machine={machine} />
+              <HoldMachine machine={machine} key={`hold-${wish.count}`} begin={wish.what === "hold"} />
             )}
             {machine.kind === "window" && (
               <Link href={`/climate/${encodeURIComponent(machine.machine_id)}`} className="button button--plain">
                 {t.machine.toRoom}
               </Link>
             )}
-            <OrderButton machine={machine} />
+            <OrderButton
+              key={`order-${wish.count}`}
+              machine={machine}
+              tone={machine.hold.held ? "plain" : "primary"}
+              begin={wish.what === "order"}
+            />
           </div>
         </div>
         {machine.admission !== "admitted" && <Admission machine={machine} />}
@@ -137,6 +143,19 @@ function MachineBody({ machine }: { machine: Machine }) {
       <MachineSettings machine={machine} staff={rights.staff} admin={rights.admin} />
     </div>
   );
+}
+
+/** What somebody came here to do (?do=order, ?do=hold, as the command menu asks); taken out of the address at once. */
+function useWish(): { what: string | null; count: number } {
+  const [params, setParams] = useSearchParams();
+  const asked = params.get("do");
+  const [wish, setWish] = useState({ asked, what: asked, count: 0 });
+  if (asked !== wish.asked)
+    setWish({ asked, what: asked ?? wish.what, count: asked === null ? wish.count : wish.count + 1 });
+  useEffect(() => {
+    if (asked !== null) setParams({}, { replace: true });
+  }, [asked, setParams]);
+  return wish;
 }
 
 /** The command at work with its live view. */
@@ -272,8 +291,8 @@ function Admission({ machine }: { machine: Machine }) {
   );
 }
 
-function HoldMachine({ machine }: { machine: Machine }) {
-  const [open, setOpen] = useState(false);
+function HoldMachine({ machine, begin }: { machine: Machine; begin: boolean }) {
+  const [open, setOpen] = useState(begin);
   const [reason, setReason] = useState("");
   const hold = useAction(
     (text: string) => holdMachine(machine.machine_id, text),
@@ -295,7 +314,7 @@ function HoldMachine({ machine }: { machine: Machine }) {
           <Button
             tone="primary"
             busy={hold.isPending}
-            why={reason.trim() ? undefined : t.why.fields(t.machine.holdReason.toLowerCase())}
+            why={reason.trim() ? undefined : t.why.needs(t.machine.holdReason.toLowerCase())}
             onClick={send}
           >
             {t.machine.holdAction}
@@ -360,7 +379,6 @@ function HoldNotice({ machine, reason, staff }: { machine: Machine; reason: stri
             </>
           )}
           <HoldButton
-            tone="plain"
             busy={release.isPending}
             why={open ? t.machine.releaseBlocked : undefined}
             onHeld={() => release.mutate(note.trim())}

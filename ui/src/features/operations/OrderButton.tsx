@@ -10,19 +10,27 @@ import { BrewDialog } from "./brew/BrewDialog";
 import { whyNotOrder } from "./brew/whyNot";
 import { nameOf } from "./condition";
 
+interface Props {
+  machine: Machine;
+  tone?: "primary" | "plain";
+  /** Somebody came to order: the form is open, unless the machine cannot be asked now. */
+  begin?: boolean;
+}
+
 /** Opens the form of what this machine can be asked for. */
-export function OrderButton({ machine, tone = "primary" }: { machine: Machine; tone?: "primary" | "plain" }) {
+export function OrderButton({ machine, tone = "primary", begin = false }: Props) {
   const { data: kinds } = useQuery(kindsQuery);
   const rights = useRights();
   const now = useNow();
-  const [open, setOpen] = useState(false);
+  const why = whyNotOrder(machine, rights, now);
+  const [open, setOpen] = useState(begin && why === undefined);
   const command = kinds?.find((kind) => kind.kind === machine.kind)?.commands[0]?.command ?? "brew";
   const word = t.commandWord(command);
   return (
     <>
       <Button
         tone={tone}
-        why={whyNotOrder(machine, rights, now)}
+        why={why}
         aria-haspopup="dialog"
         aria-label={`${word}, ${nameOf(machine)}`}
         onClick={() => setOpen(true)}

@@ -49,7 +49,7 @@ function Entry({ entry, before, last, kind }: EntryProps) {
     : same
       ? t.command.progressNote
       : state
-        ? t.state[state]
+        ? t.happened(state)
         : t.step(entry.new_status);
   const gap = before ? Date.parse(entry.changed_at) - Date.parse(before.changed_at) : null;
   const said = textIn(entry.meta_snapshot, "evidence") ?? reasonText(textIn(entry.meta_snapshot, "reason"), kind);
@@ -63,7 +63,7 @@ function Entry({ entry, before, last, kind }: EntryProps) {
       </span>
       <span className="pb-4">
         <span className="font-semibold">{word}</span>
-        <span className="text-espresso-soft"> {t.common.by(entry.actor)}</span>
+        <span className="text-espresso-soft"> {t.common.by(t.actor(entry.actor))}</span>
         <span className="block text-note text-espresso-soft">
           <time dateTime={entry.changed_at}>{formatMoment(entry.changed_at)}</time>
           {gap !== null && gap >= 1000 && <> · +{formatDuration(gap)}</>}

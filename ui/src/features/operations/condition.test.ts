@@ -30,6 +30,9 @@ test("a reason is the kind's sentence, our own, or what someone typed", () => {
 test("the rail has the steps of a brew, without waiting and faults", () => {
   expect(railSteps(espresso)).toEqual(["validating", "picking", "brewing", "complete"]);
   expect(railSteps(undefined)).toEqual([]);
+  const window = { ...espresso, kind: "window", steps: ["idle", "calibrating", "moving", "backing_off", "complete"] };
+  expect(railSteps(window)).toEqual(["moving", "complete"]);
+  expect(railSteps(window, ["backing_off"])).toEqual(["moving", "backing_off", "complete"]);
 });
 
 test("a recipe in one line", () => {

@@ -100,9 +100,15 @@ export function measuredVolume(command: Command): number | null {
   return numberIn(meta, "actual_volume_ml") ?? numberIn(meta, "volume_ml") ?? numberIn(meta, "measured_ml");
 }
 
+/** Steps that are a part of every command of the kind; others are detours, and shown once they were taken. */
+const ALWAYS: Record<string, string[]> = { window: ["moving", "complete"] };
+
 /** Steps of a command, as the rail shows them: without the waiting before and the fault outside. */
-export function railSteps(kind: Kind | undefined): string[] {
-  return (kind?.steps ?? []).filter((step) => !["idle", "polling", "error"].includes(step));
+export function railSteps(kind: Kind | undefined, seen: string[] = []): string[] {
+  const always = kind && ALWAYS[kind.kind];
+  return (kind?.steps ?? []).filter(
+    (step) => !["idle", "polling", "error"].includes(step) && (!always || always.includes(step) || seen.includes(step)),
+  );
 }
 
 export function modelRefusesVertuo(machine: Machine): boolean {

@@ -21,14 +21,19 @@ export function LiveMove({ command }: { command: Command }) {
   const { data: kinds } = useQuery(kindsQuery);
   const stored = useQuery(curveQuery(id));
   const curve = useCurve(id);
-  const steps = railSteps(kinds?.find((one) => one.kind === command.kind));
   const machineStep = running && machine?.running?.command_id === id ? machine.step : null;
-  const seen = (curve?.steps ?? []).map((one) => one.step);
+  const ended = running ? undefined : (textIn(command.meta, "step") ?? undefined);
+  const told = (curve?.steps ?? []).map((one) => one.step);
+  const seen = machineStep && machineStep !== "idle" ? [...told, machineStep] : told;
+  const steps = railSteps(
+    kinds?.find((one) => one.kind === command.kind),
+    ended === undefined ? seen : [...seen, ended],
+  );
   const marks = stepMarks({
     steps,
-    seen: machineStep && machineStep !== "idle" ? [...seen, machineStep] : seen,
+    seen,
     state: command.state,
-    endedIn: running ? undefined : (textIn(command.meta, "step") ?? undefined),
+    endedIn: ended,
   });
   const target = numberIn(recipeOf(command), "position");
   const position = numberIn(command.meta, "position") ?? lastValue(curve, "position");

@@ -1,6 +1,6 @@
 import { t } from "../../../i18n";
 import type { CommandState } from "../../../lib/types";
-import { stepShown, type StepMark } from "./steps";
+import { railLength, stepShown, type StepMark } from "./steps";
 
 interface Props {
   steps: string[];
@@ -21,6 +21,7 @@ const dot: Record<StepMark, string> = {
 /** The machine's states in order, as stations on one line. */
 export function StepRail({ steps, marks, state }: Props) {
   const shown = stepShown(steps, marks, state);
+  const length = railLength(steps, marks, state);
   const step = steps[shown];
   // A finished command stands at its last word, which needs no count.
   const label =
@@ -33,7 +34,7 @@ export function StepRail({ steps, marks, state }: Props) {
     <div className="flex flex-col gap-2">
       <p className="font-serif text-title font-medium md:sr-only">{label}</p>
       <ol aria-label={t.live.steps} className="flex">
-        {steps.map((one, index) => {
+        {steps.slice(0, length).map((one, index) => {
           const mark = marks[index] ?? "ahead";
           const ink = mark === "here" ? "text-copper" : mark === "passed" ? "" : "text-espresso-soft";
           return (
@@ -41,10 +42,11 @@ export function StepRail({ steps, marks, state }: Props) {
               key={one}
               aria-current={mark === "here" ? "step" : undefined}
               className={`flex min-w-0 grow basis-0 flex-col gap-1.5 ${ink}`}
+              style={{ maxWidth: `${100 / steps.length}%` }}
             >
               <span className="flex items-center" aria-hidden="true">
                 <span className={`size-3 shrink-0 rounded-full border-2 ${dot[mark]}`} />
-                {index < steps.length - 1 && (
+                {index < length - 1 && (
                   <span className={`h-0.5 grow ${mark === "passed" ? "bg-espresso" : "bg-hairline"}`} />
                 )}
               </span>

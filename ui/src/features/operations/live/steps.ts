@@ -40,6 +40,12 @@ function marksOfComplete(steps: string[], seen: string[]): StepMark[] {
   return steps.map((step, index) => (end < 0 || index <= end || seen.includes(step) ? "passed" : "skipped"));
 }
 
+/** How many stations the rail has: one that did not come to a good end has none after the one it ended in. */
+export function railLength(steps: string[], marks: StepMark[], state: CommandState): number {
+  const end = marks.findIndex((mark) => mark === "stopped" || mark === "quiet");
+  return state === "complete" || end < 0 ? steps.length : end + 1;
+}
+
 /** The step that the phone's one line names. */
 export function stepShown(steps: string[], marks: StepMark[], state: CommandState): number {
   if (state === "complete") return steps.includes("complete") ? steps.indexOf("complete") : steps.length - 1;
