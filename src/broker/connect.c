@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MACHINE_SESSIONS_MAX 8 /* that wait for one machine */
+
 static void refuse(struct broker *broker, struct mqtt_conn *conn, enum mqtt_reason reason)
 {
     broker->stats.refused_connects++;
@@ -81,6 +83,28 @@ static bool same_machine(const struct session *session, const struct broker_iden
     return str_equal(session->machine_id, str_from(identity->machine_id));
 }
 
+/* A board that makes up a new client id at each start leaves a session behind each time.  Of those
+ * that nobody came back for, the one gone longest gives way, so that no machine has the places of
+ * all others. */
+static void crowd_out(struct broker *broker, const struct broker_identity *identity)
+{
+    struct session *oldest = NULL;
+    uint32_t count = 0;
+    if (identity->machine_id[0] == '\0')
+        return;
+    for (struct session *session = broker->idle; session != NULL; session = session->idle_next) {
+        if (!same_machine(session, identity))
+            continue;
+        count++;
+        if (oldest == NULL || session->gone_at_ms <= oldest->gone_at_ms)
+            oldest = session;
+    }
+    if (count < MACHINE_SESSIONS_MAX)
+        return;
+    broker->stats.dropped++;
+    broker_session_end(broker, oldest);
+}
+
 /* The session of this client, found or made; `ret_wiped`: an older one is to be forgotten on the
  * disk first. */
 static enum mqtt_reason session_for(struct broker *broker, const struct mqtt_connect *connect,
@@ -106,6 +130,8 @@ static enum mqtt_reason session_for(struct broker *broker, const struct mqtt_con
         }
     }
     if (session == NULL) {
+        if (expiry_s > 0 && !*ret_wiped)
+            crowd_out(broker, identity);
         if (expiry_s > 0 && broker->session_lasting >= broker->options.sessions_max)
             return MQTT_QUOTA_EXCEEDED;
         if (broker_session_create(broker, identity, client_id, &session) != ERR_OK)

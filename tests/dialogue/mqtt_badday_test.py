@@ -158,6 +158,23 @@ class Names(Named):
         until(lambda: [p for p in one.ping() if p[0] & 0xF0 == 0x30], what='the answer to its hello')
         self.assertEqual(two.ping(), [])
 
+    def test_a_board_with_a_new_client_id_at_each_start(self):
+        """The sessions that it leaves behind do not pile up until nobody else gets one."""
+        name, token = self.machine()
+        before = metric(self.srv, 'automat_mqtt_sessions')
+
+        def visit(number):
+            conn = self.raw(f'boot-{number}', name, token, clean=False)
+            present = conn.expect(raw.CONNACK)
+            conn.send(raw.subscribe(1, f'machines/{name}/#'))
+            conn.expect(raw.SUBACK)
+            conn.send(b'\xe0\0')
+            self.assertTrue(conn.ends())
+            return present[0]
+        self.assertEqual([visit(number) for number in range(20)], [0] * 20)
+        self.assertLessEqual(metric(self.srv, 'automat_mqtt_sessions') - before, 9)
+        self.assertEqual((visit(19), visit(18), visit(0)), (1, 1, 0))
+
     def test_two_tokens_of_one_machine(self):
         """The same machine with another token is the same client; a revoked one ends only its own connection."""
         name, token = self.machine()
