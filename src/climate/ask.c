@@ -1,29 +1,40 @@
 /* A question and its answer: by the model in this process at once, or by a service on MQTT. */
 #include "climate/climate_int.h"
+#include "wire/wire.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The seed of every figure in the message: as short as it can be and come back the same. */
+static int64_t micro(double value)
+{
+    return (int64_t)llround(value * 1e6);
+}
+
 static void publish(struct climate *climate, const struct ask_op *ask)
 {
     char topic[ID_BYTES_MAX + 32], payload[512];
     const struct climate_features *features = &ask->features;
-    char at[TIME_TEXT_BYTES];
-    if (climate->options.bus == NULL)
-        return;
-    time_text(ask->op.now_ms, at);
+    struct wire_inference inference = {.temperature_micro = micro(features->temperature_c),
+                                       .humidity_micro = micro(features->humidity_pct),
+                                       .sound_micro = micro(features->sound_volume),
+                                       .at_ms = ask->op.now_ms};
+    struct text text;
+    if (climate->options.bus == NULL || !climate_features_valid(features))
+        return; /* what no sensor can say is not passed on */
+    text_init(&text, payload, sizeof(payload));
+    enum err err =
+        str_copy(inference.device_id, sizeof(inference.device_id), str_from(ask->op.machine_id));
+    if (err == ERR_OK)
+        err = str_copy(inference.request_id, sizeof(inference.request_id),
+                       str_from(ask->op.request_id));
+    if (err == ERR_OK)
+        err = wire_inference_encode(&inference, &text);
+    ASSERT(err == ERR_OK); /* ids of bounded length and three numbers fit */
     (void)snprintf(topic, sizeof(topic), "ml/inference/request/%s", ask->op.machine_id);
-    /* Machine and request ids have no character that JSON would escape. */
-    (void)snprintf(payload, sizeof(payload),
-                   "{\"device_id\":\"%s\",\"temp\":%.6g,\"humidity\":%.6g,\"sound_volume\":%.6g,"
-                   "\"volume\":%.6g,\"ts\":\"%s\",\"request_id\":\"%s\"}",
-                   ask->op.machine_id, features->temperature_c, features->humidity_pct,
-                   features->sound_volume, features->sound_volume, at, ask->op.request_id);
     (void)bus_publish(climate->options.bus,
                       &(struct bus_out){.topic = str_from(topic),
-                                        .payload = str_from(payload),
+                                        .payload = {text.at, text.len},
                                         .qos = 1,
                                         /* an answer after it would be to another room's air */
                                         .expiry_s = 10});
@@ -33,7 +44,8 @@ static struct ask_op *ask_create(struct climate *climate, struct watched *window
                                  enum climate_because because, const char *request_id)
 {
     char made[ID128_TEXT_BYTES];
-    bool given = request_id != NULL && id_valid(str_from(request_id));
+    /* The reading's own, so that it can be followed; unless it would not fit into the message. */
+    bool given = id_valid(str_from(request_id)) && str_from(request_id).len < WIRE_NAME_BYTES;
     if (!given) {
         struct id128 id;
         climate->options.random_id(climate->options.random, &id);

@@ -17,7 +17,7 @@ TEST(from_a_reading_to_a_command)
     CHECK_STR(kit.topic, "ml/inference/request/window-1");
     CHECK_STR(kit.payload, "{\"device_id\":\"window-1\",\"temp\":22,\"humidity\":45,"
                            "\"sound_volume\":0.02,\"volume\":0.02,"
-                           "\"ts\":\"2027-01-15T08:00:00.000Z\",\"request_id\":\"reading-7\"}");
+                           "\"ts\":1800000000,\"request_id\":\"reading-7\"}");
     CHECK_EQ(kit.created, 1);
     struct climate_window window = kit_window(&kit);
     CHECK_STR(window.decision, "commanded");
@@ -53,6 +53,26 @@ TEST(from_a_reading_to_a_command)
     CHECK(!kit.row[0].has_actual);
     CHECK(kit.changes > 0);
     kit_close(&kit);
+}
+
+TEST(a_request_id_that_does_not_fit_is_replaced)
+{
+    struct kit kit;
+    static const char *const id[] = {
+        "0123456789012345678901234567890123456789012345678901234567890123", "with \"quotes\"", ""};
+    for (size_t n = 0; n < ARRAY_COUNT(id); n++) {
+        struct telemetry_reading reading[3] = {
+            {.type = "temperature", .value = 22, .at_ms = T0},
+            {.type = "humidity", .value = 45, .at_ms = T0},
+            {.type = "sound_volume", .value = 1e-5, .at_ms = T0}};
+        open_own(&kit);
+        CHECK_OK(telemetry_ingest_readings(kit.telemetry, W1, reading, 3, id[n], NULL, NULL));
+        kit_settle(&kit);
+        CHECK_EQ(kit.published, 1);
+        CHECK(strstr(kit.payload, "\"request_id\":\"0100000000000000") != NULL);
+        CHECK(strstr(kit.payload, "\"sound_volume\":0.00001,") != NULL);
+        kit_close(&kit);
+    }
 }
 
 TEST(a_small_move_is_none)
