@@ -155,7 +155,7 @@ class BadBytes(harness.Shared):
                 pass
             self.assertTrue(conn.ends(), bomb[:20])
             self.assertTrue(Raw(self.port, raw.connect('bomb', 5, properties=bomb)).ends(), bomb[:20])
-        large = b'\x26' + raw.text('k' * 65535) + raw.text('v' * 65535)      # right in a message, too much to say hello
+        large = b'\x26' + raw.text('k' * 65535) + raw.text('v' * 65535)  # right in a message, too much to say hello
         self.assertTrue(Raw(self.port, raw.connect('bomb', 5, properties=large)).ends())
         conn = Raw(self.port, raw.connect('bomb', 5) + raw.publish('bad/t', 'x', 1, 1, level=5, properties=large))
         conn.expect(raw.CONNACK)

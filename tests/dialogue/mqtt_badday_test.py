@@ -28,28 +28,56 @@ class Readings(harness.Shared):
 
     # What is wrong with it: (type, payload, code)
     BAD = [
-        ('temperature', 'NaN', 'bad_number'), ('temperature', 'nan', 'bad_number'), ('temperature', 'Infinity', 'bad_number'),
-        ('temperature', '-inf', 'bad_number'), ('temperature', '1e400', 'bad_number'), ('temperature', '', 'bad_number'),
-        ('temperature', '0x10', 'bad_number'), ('temperature', '21,5', 'bad_number'), ('temperature', '21.5 C', 'bad_number'),
-        ('temperature', '--5', 'bad_number'), ('temperature', '5' * 400, None), ('temperature', b'\xff\xfe', 'bad_number'),
-        ('temperature', b'\x00', 'bad_number'), ('temperature', '1e308', 'out_of_range'), ('temperature', '-273.2', 'out_of_range'),
-        ('temperature', '85.01', 'out_of_range'), ('humidity', '100.1', 'out_of_range'), ('humidity', '-0.1', 'out_of_range'),
-        ('whatever', '1e19', 'out_of_range'), ('temperature', '{"value":NaN}', None), ('temperature', '{"value":null}', None),
-        ('temperature', '{"value":"21"}', None), ('temperature', '{"value":21', 'bad_json'), ('temperature', '{}', None),
-        ('temperature', '[21]', None), ('temperature', '{"value":21,"value":22}', None),
-        ('temperature', '{"value":21,"at":1e30}', None), ('temperature', '{"value":21,"at":"yesterday"}', None),
+        ('temperature', 'NaN', 'bad_number'),
+        ('temperature', 'nan', 'bad_number'),
+        ('temperature', 'Infinity', 'bad_number'),
+        ('temperature', '-inf', 'bad_number'),
+        ('temperature', '1e400', 'bad_number'),
+        ('temperature', '', 'bad_number'),
+        ('temperature', '0x10', 'bad_number'),
+        ('temperature', '21,5', 'bad_number'),
+        ('temperature', '21.5 C', 'bad_number'),
+        ('temperature', '--5', 'bad_number'),
+        ('temperature', '5' * 400, None),
+        ('temperature', b'\xff\xfe', 'bad_number'),
+        ('temperature', b'\x00', 'bad_number'),
+        ('temperature', '1e308', 'out_of_range'),
+        ('temperature', '-273.2', 'out_of_range'),
+        ('temperature', '85.01', 'out_of_range'),
+        ('humidity', '100.1', 'out_of_range'),
+        ('humidity', '-0.1', 'out_of_range'),
+        ('whatever', '1e19', 'out_of_range'),
+        ('temperature', '{"value":NaN}', None),
+        ('temperature', '{"value":null}', None),
+        ('temperature', '{"value":"21"}', None),
+        ('temperature', '{"value":21', 'bad_json'),
+        ('temperature', '{}', None),
+        ('temperature', '[21]', None),
+        ('temperature', '{"value":21,"value":22}', None),
+        ('temperature', '{"value":21,"at":1e30}', None),
+        ('temperature', '{"value":21,"at":"yesterday"}', None),
         ('temperature', '{"value":21,"at":"2999-01-01T00:00:00Z"}', 'from_the_future'),
         ('temperature', '{"value":21,"at":"2001-01-01T00:00:00Z"}', 'too_old'),
-        ('temperature', '{"value":21,"at":-1}', None), ('temperature', '{"value":21,"at":"2026-02-30T00:00:00Z"}', None),
-        ('temperature', '{"value":21,"provenance":"guessed"}', None), ('temperature', '{"value":21,"provenanse":"simulated"}', None),
+        ('temperature', '{"value":21,"at":-1}', None),
+        ('temperature', '{"value":21,"at":"2026-02-30T00:00:00Z"}', None),
+        ('temperature', '{"value":21,"provenance":"guessed"}', None),
+        ('temperature', '{"value":21,"provenanse":"simulated"}', None),
         ('temperature', '{"value":' + '[' * 5000 + ']' * 5000 + '}', None),
         ('temperature', '{"value":21,"unit":"F"}', None),
-        ('readings', '{"temperature":21,"humidity":400}', 'out_of_range'), ('readings', '{}', None), ('readings', '21', None),
+        ('readings', '{"temperature":21,"humidity":400}', 'out_of_range'),
+        ('readings', '{}', None),
+        ('readings', '21', None),
         ('readings', json.dumps({f't{n}': n for n in range(17)}), None),
         ('readings', json.dumps({f't{n}': n for n in range(10000)}), None),
-        ('Temperature', '21', 'bad_type'), ('tempe rature', '21', 'bad_type'), ('t' * 33, '21', 'bad_type'),
-        ('audio', '', 'bad_audio'), ('audio', 'AAA', 'bad_audio'), ('audio', 'A' * 200_000, 'bad_audio'), ('audio', '!' * 85336, 'bad_audio'),
-        ('audio', base64.b64encode(bytes(64002)), 'bad_audio'), ('audio', base64.b64encode(bytes(63999)), 'bad_audio'),
+        ('Temperature', '21', 'bad_type'),
+        ('tempe rature', '21', 'bad_type'),
+        ('t' * 33, '21', 'bad_type'),
+        ('audio', '', 'bad_audio'),
+        ('audio', 'AAA', 'bad_audio'),
+        ('audio', 'A' * 200_000, 'bad_audio'),
+        ('audio', '!' * 85336, 'bad_audio'),
+        ('audio', base64.b64encode(bytes(64002)), 'bad_audio'),
+        ('audio', base64.b64encode(bytes(63999)), 'bad_audio'),
         ('audio', json.dumps({'pcm': base64.b64encode(bytes(64000)).decode(), 'rate': 0}), 'bad_audio'),
         ('audio', json.dumps({'pcm': base64.b64encode(bytes(64000)).decode(), 'rate': 1e9}), 'bad_audio'),
         ('audio', '{"pcm":1}', None),
@@ -153,8 +181,9 @@ class Names(Named):
         two = self.raw('twin', second, other, clean=False)
         self.assertEqual(two.expect(raw.CONNACK), b'\0\0', 'it has a session of its own')
         self.assertEqual(one.ping(), [])
-        one.send(raw.publish(f'machines/{first}/hello', json.dumps(
-            {'boot_id': new_id(), 'journal_id': new_id(), 'firmware': 'x', 'capabilities': {'kind': 'window'}, 'journal': []}), 1, 2))
+        hello = {'boot_id': new_id(), 'journal_id': new_id(), 'firmware': 'x', 'capabilities': {'kind': 'window'},
+                 'journal': []}
+        one.send(raw.publish(f'machines/{first}/hello', json.dumps(hello), 1, 2))
         until(lambda: [p for p in one.ping() if p[0] & 0xF0 == 0x30], what='the answer to its hello')
         self.assertEqual(two.ping(), [])
 
@@ -232,17 +261,19 @@ class Names(Named):
         conn = self.raw('dev', name, token, level=5)
         conn.expect(raw.CONNACK)
         number = 0
-        for topic in (f'sensor/{other}/temperature', f'machines/{other}/state', f'machines/{other}/hello', f'machines/{name}/offer',
-                      f'machines/{name}/stop', f'machines/{name}/claim/result', f'machines/{name}/config', f'window/{name}/control',
-                      f'window/{other}/control', f'ml/inference/request/{name}', '$SYS/x', '$share/x/y', 'anything',
-                      f'sensor/{name}', f'sensor/{name}/a/b', f'/sensor/{name}/temperature', f'machines/{name}', 'machines',
+        for topic in (f'sensor/{other}/temperature', f'machines/{other}/state', f'machines/{other}/hello',
+                      f'machines/{name}/offer', f'machines/{name}/stop', f'machines/{name}/claim/result',
+                      f'machines/{name}/config', f'window/{name}/control', f'window/{other}/control',
+                      f'ml/inference/request/{name}', '$SYS/x', '$share/x/y', 'anything', f'sensor/{name}',
+                      f'sensor/{name}/a/b', f'/sensor/{name}/temperature', f'machines/{name}', 'machines',
                       f'machines/{name}/state/x', f'$queue/machines/{name}/state', f'machines/{name.upper()}/state'):
             for qos in (0, 1, 2):
                 number += 1
                 conn.send(raw.publish(topic, '20', qos, number, retain=True, level=5))
                 if qos:
                     first, body = conn.read()
-                    self.assertEqual((first, body[:3]), ((raw.PUBACK, raw.PUBREC)[qos - 1], struct.pack('>HB', number, 0x87)), topic)
+                    self.assertEqual(first, (raw.PUBACK, raw.PUBREC)[qos - 1], topic)
+                    self.assertEqual(body[:3], struct.pack('>HB', number, 0x87), topic)
         self.assertEqual(conn.ping(), [], 'it is still there')
         conn.send(raw.publish(f'sensor/{name}/temperature', '21', 1, 999, level=5))
         conn.expect(raw.PUBACK)
@@ -259,8 +290,8 @@ class Names(Named):
     def test_wills(self):
         name, token = self.machine()
         other, _ = self.machine('-other')
-        for topic in (f'machines/{other}/state', f'sensor/{other}/temperature', f'window/{name}/control', '$SYS/x', 'anything',
-                      f'machines/{name}/offer', f'ml/inference/request/{name}'):
+        for topic in (f'machines/{other}/state', f'sensor/{other}/temperature', f'window/{name}/control', '$SYS/x',
+                      'anything', f'machines/{name}/offer', f'ml/inference/request/{name}'):
             for level, code in ((4, 5), (5, 0x87)):
                 conn = self.raw('willing', name, token, level=level, will=(topic, 'gone', 1, True))
                 self.assertEqual(conn.expect(raw.CONNACK)[1], code, topic)
@@ -505,7 +536,8 @@ class Commands(harness.Case):
         """Killed between the order and the acknowledgement, anywhere: what it heard of a command it heard once."""
         self.begin('window')
         count = 12
-        tokens = [self.admin.post('/api/machines', {'machine_id': f'w-{n}', 'kind': 'window'}).json['token'] for n in range(count)]
+        tokens = [self.admin.post('/api/machines', {'machine_id': f'w-{n}', 'kind': 'window'}).json['token']
+                  for n in range(count)]
         told, acknowledged = {}, set()
 
         def connect(number):
