@@ -49,7 +49,7 @@ export function DayBand({ machineId }: { machineId: string }) {
   if (known.length < ENOUGH)
     return (
       <Section title={t.climate.day}>
-        <p className="text-espresso-soft">{t.climate.dayYoung(known.length * 15)}</p>
+        <p className="text-espresso-soft">{t.climate.dayYoung(minutesSince(temperature.data?.rows[0]?.[0]))}</p>
       </Section>
     );
   const good = known.filter((piece) => piece.comfort === "good").length;
@@ -101,6 +101,10 @@ export function DayBand({ machineId }: { machineId: string }) {
       </p>
     </Section>
   );
+}
+
+function minutesSince(ms: number | undefined): number {
+  return ms === undefined ? 0 : Math.max(1, Math.floor((serverNow() - ms) / 60_000));
 }
 
 interface Piece {

@@ -24,7 +24,11 @@ export function CommandRow({ command, machineName }: { command: Command; machine
         <span className="min-w-0">
           <span className="font-semibold">
             {t.commandWord(command.command)}
-            <span className="@2xl:hidden"> {command.command_id}</span>
+            <span className="@2xl:hidden">
+              {t.command
+                .title(t.commandWord(command.command), command.command_id)
+                .slice(t.commandWord(command.command).length)}
+            </span>
           </span>
           <span className="block text-note text-espresso-soft">{recipeLine(command)}</span>
           {reason && <span className={`block text-note ${signalInk(signalOfState[command.state])}`}>{reason}</span>}

@@ -171,7 +171,7 @@ function formatOr(value: number | null, digits: number): string {
 }
 
 function fullRange(times: (number | null)[]): { min: number; max: number } {
-  return { min: 0, max: Math.max(20, (times.at(-1) ?? 0) * 1.02) };
+  return { min: 0, max: Math.max(8, (times.at(-1) ?? 0) * 1.02) };
 }
 
 interface PlotProps {

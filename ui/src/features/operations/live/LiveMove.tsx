@@ -3,7 +3,7 @@ import { Suspense, lazy } from "react";
 import { Provenance, asProvenance } from "../../../design/Provenance";
 import { ErrorState, Skeleton } from "../../../design/States";
 import { t } from "../../../i18n";
-import { lastValue, useCurve } from "../../../lib/curves";
+import { lastValue, useCurve, type CurveData } from "../../../lib/curves";
 import { formatNumber } from "../../../lib/number";
 import { curveQuery, kindsQuery, machineQuery } from "../../../lib/queries";
 import type { Command } from "../../../lib/types";
@@ -12,6 +12,17 @@ import { StepRail } from "./StepRail";
 import { stepMarks } from "./steps";
 
 const Curves = lazy(() => import("./Curves"));
+
+const drawnOf = new WeakMap<CurveData, CurveData>();
+
+/** The curve with the steps that are parts of a motion: when it was at rest needs no line. The same answer for the same curve. */
+function drawn(curve: CurveData): CurveData {
+  const known = drawnOf.get(curve);
+  if (known) return known;
+  const made = { ...curve, steps: curve.steps.filter(({ step }) => step !== "idle" && step !== "complete") };
+  drawnOf.set(curve, made);
+  return made;
+}
 
 /** A motion as its machine carries it out, or as it was: steps, how far it came, position and motor current. */
 export function LiveMove({ command }: { command: Command }) {
@@ -52,7 +63,7 @@ export function LiveMove({ command }: { command: Command }) {
       </p>
       {curve && curve.rows.length > 1 ? (
         <Suspense fallback={<Skeleton lines={2} height={92} />}>
-          <Curves curve={curve} targets={target === null ? {} : { position: target }} provenance={provenance} />
+          <Curves curve={drawn(curve)} targets={target === null ? {} : { position: target }} provenance={provenance} />
         </Suspense>
       ) : stored.isError && !running ? (
         <ErrorState what={t.live.curves} error={stored.error} onRetry={() => void stored.refetch()} />
