@@ -2,7 +2,7 @@
  * after every step). */
 #include "machine/espresso_sim.h"
 
-#define SEEDS 150
+#define SEEDS 60
 
 static void fault_toggle(struct sim *sim, struct rng *chaos)
 {

@@ -59,7 +59,8 @@ TEST(random_times_both_ways)
 TEST(every_day_follows_the_one_before)
 {
     char before[TIME_TEXT_BYTES] = "";
-    for (int64_t day = -719528; day < 2932897; day += 1) {
+    /* Every day of 1900 to 2500, and every thirteenth of the other years of four digits. */
+    for (int64_t day = -719528; day < 2932897; day += day > -25568 && day < 193578 ? 1 : 13) {
         char text[TIME_TEXT_BYTES];
         time_text(day * 86400000, text);
         if (strcmp(before, text) >= 0) /* the text sorts as the time does */
