@@ -115,24 +115,44 @@ static void reached(struct mqtt_client *client)
 
 /* ---- finding the addresses ---- */
 
-static void address_add(struct mqtt_client *client, const struct sockaddr *address)
+/* An empty one; NULL: there is no room for more. */
+static struct sockaddr_in6 *address_slot(struct mqtt_client *client)
 {
     if (client->address_count == MQTT_CLIENT_ADDRESSES)
-        return;
-    struct sockaddr_in6 *slot = &client->addresses[client->address_count];
+        return NULL;
+    struct sockaddr_in6 *slot = &client->addresses[client->address_count++];
     memset(slot, 0, sizeof(*slot));
-    if (address->sa_family == AF_INET6) {
-        memcpy(slot, address, sizeof(struct sockaddr_in6));
-        slot->sin6_port = htons(client->options.port);
-    } else if (address->sa_family == AF_INET) {
-        struct sockaddr_in v4;
+    return slot;
+}
+
+static void address_add_v4(struct mqtt_client *client, struct sockaddr_in address)
+{
+    struct sockaddr_in6 *slot = address_slot(client);
+    address.sin_port = htons(client->options.port);
+    if (slot != NULL)
+        memcpy(slot, &address, sizeof(address));
+}
+
+static void address_add_v6(struct mqtt_client *client, struct sockaddr_in6 address)
+{
+    struct sockaddr_in6 *slot = address_slot(client);
+    address.sin6_port = htons(client->options.port);
+    if (slot != NULL)
+        *slot = address;
+}
+
+/* Each family by its own size: what is behind a sockaddr is as large as its family says. */
+static void address_add(struct mqtt_client *client, const struct sockaddr *address)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (address->sa_family == AF_INET) {
         memcpy(&v4, address, sizeof(v4));
-        v4.sin_port = htons(client->options.port);
-        memcpy(slot, &v4, sizeof(v4));
-    } else {
-        return;
+        address_add_v4(client, v4);
+    } else if (address->sa_family == AF_INET6) {
+        memcpy(&v6, address, sizeof(v6));
+        address_add_v6(client, v6);
     }
-    client->address_count++;
 }
 
 static void looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -158,9 +178,9 @@ void mqtt_line_start(struct mqtt_client *client)
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     client->address_count = client->address_next = 0;
     if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-        address_add(client, (const struct sockaddr *)&v4);
+        address_add_v4(client, v4);
     else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
-        address_add(client, (const struct sockaddr *)&v6);
+        address_add_v6(client, v6);
     if (client->address_count != 0) {
         reach(client);
         return;

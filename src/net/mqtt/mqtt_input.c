@@ -42,7 +42,7 @@ static enum err frame(const struct mqtt_conn *conn, struct str bytes, size_t *re
             return ERR_INPUT;
         }
     }
-    struct mqtt_fault fault;
+    struct mqtt_fault fault = {.reason = MQTT_MALFORMED};
     enum err err = mqtt_frame(bytes, max, ret_whole, &fault);
     if (err == ERR_INPUT || err == ERR_FULL)
         *ret_reason = fault.reason;
