@@ -49,7 +49,7 @@ static struct options {
     const char *mode, *topic, *user, *password;
     uint16_t port;
     int pid, qos;
-    uint32_t conns;
+    uint32_t conns, topics;
     uint64_t count;
 } options = {.topic = "volatile/bench/%", .conns = 4, .count = 400000};
 
@@ -473,6 +473,8 @@ int main(int argc, char **argv)
             options.conns = (uint32_t)atoi(value);
         else if (strcmp(name, "--count") == 0)
             options.count = strtoull(value, NULL, 10);
+        else if (strcmp(name, "--topics") == 0)
+            options.topics = (uint32_t)atoi(value);
         else if (strcmp(name, "--topic") == 0)
             options.topic = value;
         else if (strcmp(name, "--user") == 0)
