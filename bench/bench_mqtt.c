@@ -267,7 +267,12 @@ static void fill_batch(struct conn *conn)
                      conn->batch_count % 100);
         else
             snprintf(payload, sizeof(payload), "%0100u", conn->batch_count);
-        conn->batch_len += (uint32_t)put_publish(conn->batch + conn->batch_len, topic, payload,
+        char full[300];
+        if (options.topics > 0)
+            snprintf(full, sizeof(full), "%s/%u", topic, conn->batch_count % options.topics);
+        else
+            snprintf(full, sizeof(full), "%s", topic);
+        conn->batch_len += (uint32_t)put_publish(conn->batch + conn->batch_len, full, payload,
                                                  options.qos, (uint16_t)(conn->batch_count + 1));
         conn->batch_count++;
     }
