@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { nearest, seriesColumns, zoomSpan } from "./series";
+import { axisTimes, firstRange, nearest, seriesColumns, zoomSpan } from "./series";
 import type { Series } from "./types";
 
 const series = (rows: number[][], resolution: Series["resolution"] = "5m"): Series => ({
@@ -51,4 +51,19 @@ describe("zoomSpan", () => {
     const span = zoomSpan({ from: 0, to: 700_000 }, 0.1);
     expect(span.to - span.from).toBe(600_000);
   });
+});
+
+test("a young room is first shown in an hour, everything else in a day", () => {
+  const now = Date.UTC(2026, 2, 1, 12);
+  expect(firstRange(now - 600_000, now)).toBe(1);
+  expect(firstRange(now - 7_200_000, now)).toBe(24);
+  expect(firstRange(undefined, now)).toBe(24);
+});
+
+test("a time axis has clocks, and a day where one begins", () => {
+  const midnight = new Date(2026, 2, 1).getTime() / 1000;
+  const [day, six] = axisTimes([midnight, midnight + 6 * 3600], 21_600);
+  expect(six).toBe("06:00");
+  expect(day).not.toContain(":");
+  expect(axisTimes([midnight + 43_200], 86_400)[0]).not.toContain(":");
 });

@@ -30,9 +30,10 @@ export function ClimatePage() {
     return <ErrorState what={t.climate.title} error={machines.error} onRetry={() => void machines.refetch()} />;
   const stale = rooms.filter((room) => isStale(room, now)).length;
   const shown = rooms.filter((room) => nameOf(room.machine).toLowerCase().includes(wanted.trim().toLowerCase()));
+  const one = rooms.length === 1;
   return (
-    <div className="flex flex-col gap-12">
-      <header>
+    <div className={`grid gap-12 ${one ? "lg:grid-cols-2" : ""}`}>
+      <header className="lg:col-span-full">
         <h1 className="font-serif text-head font-medium md:text-display">{t.climate.headline(rooms.length, stale)}</h1>
       </header>
       {rooms.length === 0 ? (
@@ -45,7 +46,7 @@ export function ClimatePage() {
             </div>
           )}
           {shown.length === 0 && <p className="text-espresso-soft">{t.climate.noneFound}</p>}
-          <ul className="grid gap-10 sm:grid-cols-2 lg:grid-cols-3">
+          <ul className={one ? "" : "grid gap-10 sm:grid-cols-2 lg:grid-cols-3"}>
             {shown.map((room) => (
               <li key={room.machine.machine_id}>
                 <RoomCard room={room} climate={climate.data} stale={isStale(room, now)} />
@@ -60,13 +61,22 @@ export function ClimatePage() {
           )}
         </section>
       )}
+      {/* One room leaves place for the model beside it. */}
+      {rights.staff && one && <ModelCard />}
       {rights.staff && (
-        <div className="grid items-start gap-12 lg:grid-cols-2">
-          <ModelCard />
-          <div className="flex flex-col gap-12">
-            <Refusals />
-            <Policy />
-          </div>
+        <div className="grid items-start gap-12 lg:col-span-full lg:grid-cols-2">
+          {!one && <ModelCard />}
+          {one ? (
+            <>
+              <Refusals />
+              <Policy />
+            </>
+          ) : (
+            <div className="flex flex-col gap-12">
+              <Refusals />
+              <Policy />
+            </div>
+          )}
         </div>
       )}
     </div>

@@ -41,10 +41,15 @@ export function nameOf(machine: Machine): string {
   return machine.name || machine.machine_id;
 }
 
-/** Where the window is: what its own sensor says, else the last position that a command confirmed. */
+/**
+ * Where the window is: what its own sensor says, else the last position that a command confirmed. A window that has lost
+ * the ends of its travel since then probably still stands there, and nobody measured it.
+ */
 export function positionOf(room: Room): { value: number; at: string | null; provenance: Reading["provenance"] } | null {
   const told = room.readings.find((one) => one.type === "position");
-  if (told) return told;
+  const lost =
+    room.machine.sensors?.["calibrated"] === false && told !== undefined && (room.machine.sensors_at ?? "") > told.at;
+  if (told) return lost ? { ...told, provenance: "estimated" } : told;
   const sensed = room.machine.sensors?.["position"];
   if (typeof sensed === "number" && room.machine.sensors_at)
     return {
