@@ -53,7 +53,7 @@ struct validate {
     bool has_prediction;
     uint64_t prediction_id, command_id;
     char decision[32], command_state[24], model[24];
-    double position, confidence, latency_ms;
+    double position, confidence, latency_ms; /* NAN: none */
     struct validate_control control[VALIDATE_CONTROLS_MAX];
     uint32_t control_count;
     char why[256]; /* what stopped it; "": nothing */

@@ -80,14 +80,20 @@ static void copy_word(char *dst, size_t dst_bytes, const json_t *value)
         dst[0] = '\0';
 }
 
+/* Nobody answered: that is not the answer 0. */
+static double number_or_none(const json_t *value)
+{
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
 static void take_prediction(struct validate *validate, const json_t *item)
 {
     validate->has_prediction = true;
     validate->prediction_id = (uint64_t)json_integer_value(json_object_get(item, "prediction_id"));
     validate->command_id = (uint64_t)json_integer_value(json_object_get(item, "command_id"));
-    validate->position = json_number_value(json_object_get(item, "position"));
-    validate->confidence = json_number_value(json_object_get(item, "confidence"));
-    validate->latency_ms = json_number_value(json_object_get(item, "latency_ms"));
+    validate->position = number_or_none(json_object_get(item, "position"));
+    validate->confidence = number_or_none(json_object_get(item, "confidence"));
+    validate->latency_ms = number_or_none(json_object_get(item, "latency_ms"));
     copy_word(validate->decision, sizeof(validate->decision), json_object_get(item, "decision"));
     copy_word(validate->model, sizeof(validate->model), json_object_get(item, "model_version"));
 }

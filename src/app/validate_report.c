@@ -1,5 +1,6 @@
 #include "app/validate.h"
 
+#include <math.h>
 #include <string.h>
 
 bool validate_command_due(const struct validate *validate)
@@ -47,17 +48,43 @@ static uint32_t say_readings(const struct validate *validate)
 
 /* ---- what came of them ---- */
 
+/* As "70.0", or "none": what nobody said is no number. */
+static const char *say_number(double value, int digits, char text[32])
+{
+    if (isnan(value))
+        return "none";
+    (void)snprintf(text, 32, "%.*f", digits, value);
+    return text;
+}
+
+/* Why the way ends at a decision that is none of the model's, or NULL. */
+static const char *decision_fault(const char *decision)
+{
+    return strcmp(decision, "no_answer") == 0 ? "an answer: nobody gave one in time"
+           : strcmp(decision, "refused") == 0 ? "the command: the queue refused it"
+           : decision[0] == '\0'              ? "a decision about the prediction"
+                                              : NULL;
+}
+
 static uint32_t say_prediction(const struct validate *validate)
 {
+    char position[32], confidence[32], latency[32];
     (void)printf("requests    %u for a prediction, as published\n", validate->requests);
     if (!validate->has_prediction) {
         (void)printf("MISSING  a prediction made of these readings\n");
         return 1;
     }
-    (void)printf("prediction  %llu: position %.1f, confidence %.2f, model %s, %.3f ms: %s\n",
-                 (unsigned long long)validate->prediction_id, validate->position,
-                 validate->confidence, validate->model, validate->latency_ms, validate->decision);
-    return 0;
+    (void)printf("prediction  %llu: position %s, confidence %s, model %s, %s ms: %s\n",
+                 (unsigned long long)validate->prediction_id,
+                 say_number(validate->position, 1, position),
+                 say_number(validate->confidence, 2, confidence),
+                 validate->model[0] != '\0' ? validate->model : "none",
+                 say_number(validate->latency_ms, 3, latency), validate->decision);
+    const char *fault = decision_fault(validate->decision);
+    if (fault == NULL)
+        return 0;
+    (void)printf("MISSING  %s\n", fault);
+    return 1;
 }
 
 static uint32_t say_command(const struct validate *validate)

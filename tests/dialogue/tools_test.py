@@ -204,6 +204,14 @@ class Validate(Tools):
         self.assertRegex(report, r'readings\s+3 published, 3 acknowledged, 0 refused, 3 in the store')
         self.assertIn('MISSING  a prediction', report)
 
+    def test_a_service_that_does_not_answer_is_missing(self):
+        self.begin('--climate', 'external')
+        report = self.tool('validate', '--count', '3', '--seconds', '60', status=1)
+        self.assertRegex(report, r'readings\s+3 published, 3 acknowledged, 0 refused, 3 in the store')
+        self.assertRegex(report, r'prediction\s+\d+: position none, confidence none, .*: no_answer')
+        self.assertIn('MISSING  an answer', report)
+        self.assertTrue(report.endswith('something is missing\n'))
+
     def test_a_window_that_holds_is_not_missing_anything(self):
         self.begin('--open')
         report = self.tool('validate', '--id', 'w-7', '--seconds', '20', token=None)
