@@ -24,5 +24,8 @@ int app_climate(const struct options *options);
 void app_complain(const char *format, ...) PRINTF_LIKE(1, 2);
 /* From --log-level and --log-format, or what suits stderr. */
 MUST_USE bool app_log_start(const struct options *options);
+/* An --mqtt or --mqtts of who connects: NULL for none, and for the "off" that a variable says to
+ * every command alike. */
+const char *app_mqtt_given(const char *address);
 
 #endif

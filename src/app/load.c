@@ -166,7 +166,7 @@ static bool check(const struct options *options)
     }
     if (tool_mqtt_address(options) != NULL &&
         !options_address(tool_mqtt_address(options), host, sizeof(host), &port)) {
-        app_complain("--%s: this is not HOST:PORT", options->mqtts != NULL ? "mqtts" : "mqtt");
+        app_complain("--%s: this is not HOST:PORT", tool_mqtt_flag(options));
         return false;
     }
     if ((uint64_t)options->rate * options->devices > TOTAL_RATE_MAX) {

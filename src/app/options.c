@@ -27,8 +27,8 @@ static const struct row rows[] = {
      "where HTTP is served; port 0 lets the kernel choose", false},
     {"mqtt", ROW_TEXT, OPTIONS_SERVE, AT(mqtt), 0, 0, "HOST:PORT|off", "off",
      "where MQTT is served", false},
-    {"mqtt", ROW_TEXT, TOOLS, AT(mqtt), 0, 0, "HOST:PORT", NULL,
-     "the server's MQTT; without it, HTTP", false},
+    {"mqtt", ROW_TEXT, TOOLS, AT(mqtt), 0, 0, "HOST:PORT|off", NULL,
+     "the server's MQTT; without it, or with off, HTTP", false},
     {"devices", ROW_NUMBER, OPTIONS_LOAD, AT(devices), 1, 20000, "N", "10",
      "how many devices to be", false},
     {"rate", ROW_NUMBER, OPTIONS_LOAD, AT(rate), 1, 10000, "N", "1",
@@ -40,9 +40,9 @@ static const struct row rows[] = {
      "seconds between two looks", false},
     {"count", ROW_NUMBER, OPTIONS_MONITOR | OPTIONS_VALIDATE, AT(count), 1, 1000, "N", NULL,
      "monitor: looks before it ends; validate: readings (10)", false},
-    {"mqtt", ROW_TEXT, OPTIONS_TWIN, AT(mqtt), 0, 0, "HOST:PORT", NULL,
+    {"mqtt", ROW_TEXT, OPTIONS_TWIN, AT(mqtt), 0, 0, "HOST:PORT|off", NULL,
      "the server's MQTT; preferred while it is there, HTTP otherwise", false},
-    {"mqtts", ROW_TEXT, OPTIONS_TWIN | TOOLS, AT(mqtts), 0, 0, "HOST:PORT", NULL,
+    {"mqtts", ROW_TEXT, OPTIONS_TWIN | TOOLS, AT(mqtts), 0, 0, "HOST:PORT|off", NULL,
      "the same over TLS, with --cacert or the system's; goes before --mqtt", false},
     {"mqtt-tls", ROW_TEXT, OPTIONS_SERVE, AT(mqtt_tls), 0, 0, "HOST:PORT|off", "off",
      "where MQTT over TLS is served, with --tls-cert", false},
@@ -299,7 +299,9 @@ static bool read_line(struct options *options, int command, struct said *said, c
     size_t equals = str_find(line, '=');
     char storage[64];
     struct str name = plain_name(trim(str_slice(line, 0, equals)), storage);
-    const struct row *row = row_find(name, 0);
+    const struct row *row = row_find(name, command); /* a name may mean another thing elsewhere */
+    if (row == NULL)
+        row = row_find(name, 0);
     if (equals == line.len || row == NULL) {
         (void)snprintf(why, why_bytes, "%s:%d: there is no option \"%.*s\"", path, line_number,
                        (int)name.len, name.at);

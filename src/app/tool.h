@@ -45,6 +45,7 @@ struct tool_mqtt {
     struct tls_client *tls; /* NULL: plain */
 };
 const char *tool_mqtt_address(const struct options *options); /* as given; NULL: neither is */
+const char *tool_mqtt_flag(const struct options *options);    /* "mqtt" or "mqtts": the one of it */
 /* False: it said why on stderr.  `mqtt` is zero before. */
 MUST_USE bool tool_mqtt_open(struct tool_mqtt *mqtt, const struct options *options);
 /* Where a client connects to, and how; `mqtt` outlives it. */

@@ -18,12 +18,6 @@ static bool parent_lives(void)
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && (uint64_t)getppid() == pid;
 }
 
-/* A variable that says "off" to the server says so to a twin. */
-static const char *mqtt_address(const char *given)
-{
-    return given == NULL || strcmp(given, "off") == 0 ? NULL : given;
-}
-
 int app_twin(const struct options *options)
 {
     if (!app_log_start(options) || !parent_lives())
@@ -37,8 +31,8 @@ int app_twin(const struct options *options)
                                 .server_url = options->server,
                                 .token = options->token,
                                 .cacert = options->cacert,
-                                .mqtt = mqtt_address(options->mqtt),
-                                .mqtts = mqtt_address(options->mqtts),
+                                .mqtt = app_mqtt_given(options->mqtt),
+                                .mqtts = app_mqtt_given(options->mqtts),
                                 .speed = options->speed,
                                 .poll_s = options->long_poll ? 0 : options->poll_s,
                                 .journal_file = options->journal,
