@@ -1,5 +1,7 @@
 """The other subcommands: machine add, account add, audit verify, backup, restore, and the demo cafe."""
 import json
+import re
+import socket
 import sqlite3
 import subprocess
 
@@ -20,6 +22,47 @@ class Cli(harness.Case):
             self.assertNotIn(sign, done.stderr)
         self.stderr = done.stderr
         return done.stdout
+
+
+class Settings(Cli):
+    def test_one_name_means_each_command_its_own(self):
+        """AUTOMAT_MQTT is where the server serves, and where a tool finds it; one file may say both."""
+        server = self.server('--mqtt', '127.0.0.1:0')
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            nobody = f'127.0.0.1:{free.getsockname()[1]}'
+            settings = self.folder / 'settings'
+            settings.write_text(f'AUTOMAT_MQTT = {nobody}\n')
+            (self.folder / '.env').write_text('AUTOMAT_MQTT=here\n')        # the named file goes before it
+            said = self.run_cli('validate', '--seconds', '1', '--config', str(settings), server=server, status=1)
+            self.assertIn(f'STOPPED  {nobody} does not answer', said)
+            self.run_cli('load', '--devices', '1', '--seconds', '1', server=server, status=2)
+            self.assertIn('--mqtt', self.stderr)
+
+    def test_off_is_no_address(self):
+        server = self.server('--mqtt', '127.0.0.1:0')
+        (self.folder / '.env').write_text('AUTOMAT_MQTT=off\nAUTOMAT_MQTTS=off\n')
+        self.assertIn('machines 0', self.run_cli('monitor', '--count', '1', '--interval', '1', server=server))
+        self.assertIn('over HTTP', self.run_cli('load', '--devices', '1', '--rate', '50', '--seconds', '2', server=server))
+        self.run_cli('validate', '--seconds', '1', server=server, status=2)
+        self.assertIn('HOST:PORT is needed', self.stderr)
+
+    def test_the_example_names_every_option_with_its_preset(self):
+        words = re.findall(r'^  automat (\w+) .*$', self.run_cli('--help'), re.M)
+        presets = {}
+        for word in words:
+            for line in self.run_cli(word, '--help').splitlines():
+                row = re.match(r'  (?:--([a-z0-9-]+)|AUTOMAT_([A-Z0-9_]+)=)', line)
+                if row:
+                    preset = re.search(r' \((?!PEM|preset|10\))([^() ]+)\)$', line)
+                    name = row.group(2) or row.group(1).upper().replace('-', '_')
+                    presets.setdefault(name, []).append(preset.group(1) if preset else '')
+        self.assertGreater(len(presets), 50)
+        example = dict(re.findall(r'^#AUTOMAT_([A-Z0-9_]+)=(\S*)', (harness.ROOT / '.env.example').read_text(), re.M))
+        self.assertEqual(sorted(example), sorted(presets))
+        for name, known in presets.items():
+            if any(known):
+                self.assertIn(example[name], known, name)
 
 
 class Remote(Cli):
