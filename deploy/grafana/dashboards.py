@@ -10,7 +10,10 @@ AT = column('at', 'dateTimeFromNow')
 PERCENT_COLUMNS = [column('position_pct', 'percent', 0), column('confidence', 'percentunit', 0),
                    column('temperature_c', 'celsius', 1), column('humidity_pct', 'humidity', 0),
                    column('sound_volume', 'percentunit', 1), column('latency_ms', 'ms', 2),
-                   column('actual_pct', 'percent', 0), column('requested_pct', 'percent', 0)]
+                   column('said_pct', 'percent', 0), column('said_confidence', 'percentunit', 0),
+                   column('requested_pct', 'percent', 0)]
+# A person's row has what the model had said before it.
+CORRECTED = 'isNotNull(said_pct) AND isNotNull(position_pct)'
 CONFIDENCE = steps(RED, (0.4, YELLOW), (0.7, GREEN))
 OPEN_WIDTH = steps(BLUE, (10, GREEN), (70, YELLOW))
 COMFORT = steps(BLUE, (19, GREEN), (25, YELLOW), (28, RED))
@@ -190,7 +193,7 @@ def device_detail():
 
 def ml_metrics():
     def error(value):
-        return (f'SELECT {BUCKET} AS time, {value} FROM ml_predictions WHERE isNotNull(actual_pct) AND {MACHINES} '
+        return (f'SELECT {BUCKET} AS time, {value} FROM window_actions WHERE {CORRECTED} AND {MACHINES} '
                 f'AND {IN_RANGE} GROUP BY time ORDER BY time')
 
     asked = [
@@ -209,9 +212,10 @@ def ml_metrics():
              rows("SELECT countIf(decision = 'held_low_confidence') / count() AS held FROM ml_predictions "
                   f'WHERE {MACHINES} AND {IN_RANGE} HAVING count() > 0'), unit='percentunit', decimals=0,
              thresholds=steps(GREEN, (0.3, YELLOW), (0.6, RED))),
-        stat('How often do people agree?', 'Share of predictions within 10 points of what a person set instead.',
-             rows('SELECT countIf(abs(position_pct - actual_pct) <= 10) / count() AS agree FROM ml_predictions '
-                  f'WHERE isNotNull(actual_pct) AND {MACHINES} AND {IN_RANGE} HAVING count() > 0'),
+        stat('How often do people agree?', 'Share of settings by hand within 10 points of what the model had said '
+             'before.',
+             rows('SELECT countIf(abs(said_pct - position_pct) <= 10) / count() AS agree FROM window_actions '
+                  f'WHERE {CORRECTED} AND {MACHINES} AND {IN_RANGE} HAVING count() > 0'),
              unit='percentunit', decimals=0, thresholds=steps(RED, (0.5, YELLOW), (0.8, GREEN))),
         lines('How often is each device asked about?', 'Predictions in each interval, by device.',
               series(f'SELECT {BUCKET} AS time, machine_id, count() AS predictions FROM ml_predictions '
@@ -244,23 +248,28 @@ def ml_metrics():
               rate('automat_climate_answers_total', 'source', '{{source}}'), unit='cps'),
     ]
     right = [
-        lines('How far off is it, over time?', 'Mean and 90th percentile of the distance between prediction and what a '
-              'person set instead, in points of position.',
-              series(error('avg(abs(position_pct - actual_pct)) AS mean, '
-                           'quantile(0.9)(abs(position_pct - actual_pct)) AS p90')),
+        lines('How far off is it, over time?', 'Mean and 90th percentile of the distance between what a person set '
+              'and what the model had said before, in points of position.',
+              series(error('avg(abs(said_pct - position_pct)) AS mean, '
+                           'quantile(0.9)(abs(said_pct - position_pct)) AS p90')),
               unit='percent', low=0, thresholds=steps(GREEN, (10, YELLOW), (20, RED))),
         lines('Does it open too far or too little?', 'Mean signed distance: above zero it opens wider than people do.',
-              series(error('avg(position_pct - actual_pct) AS wider')), unit='percent'),
-        table('Which version was better?', 'Distance to what people set, by model version.',
-              rows('SELECT model_version, count() AS predictions, sum(isNotNull(actual_pct)) AS corrected, '
-                   'avg(abs(position_pct - actual_pct)) AS mean_error_pct, avg(confidence) AS confidence '
-                   f'FROM ml_predictions WHERE {MACHINES} AND {IN_RANGE} GROUP BY model_version '
-                   'ORDER BY model_version'),
+              series(error('avg(said_pct - position_pct) AS wider')), unit='percent'),
+        table('Which version was better?', 'How often it answered and how sure it was; how often people set the '
+              'window after it, and how far from what it had said.',
+              rows('SELECT model_version, predictions, corrected, mean_error_pct, confidence FROM ('
+                   'SELECT model_version, count() AS predictions, avg(confidence) AS confidence '
+                   f'FROM ml_predictions WHERE {MACHINES} AND {IN_RANGE} GROUP BY model_version) '
+                   'ANY LEFT JOIN (SELECT said_version AS model_version, count() AS corrected, '
+                   'avg(abs(said_pct - position_pct)) AS mean_error_pct FROM window_actions '
+                   f'WHERE {CORRECTED} AND {MACHINES} AND {IN_RANGE} GROUP BY said_version) '
+                   'USING model_version ORDER BY model_version'),
               overrides=[column('mean_error_pct', 'percent', 1), *PERCENT_COLUMNS], width=8),
-        table('Where did people disagree most?', 'The twenty predictions furthest from what was set instead.',
-              rows('SELECT at, machine_id, temperature_c, humidity_pct, sound_volume, position_pct, actual_pct, '
-                   'confidence, model_version FROM ml_predictions WHERE isNotNull(actual_pct) AND isNotNull(position_pct) '
-                   f'AND {MACHINES} AND {IN_RANGE} ORDER BY abs(position_pct - actual_pct) DESC LIMIT 20'),
+        table('Where did people disagree most?', 'The twenty settings by hand furthest from what the model had said '
+              'before.',
+              rows('SELECT at, machine_id, temperature_c, humidity_pct, sound_volume, said_pct, position_pct, '
+                   f'said_confidence, said_version FROM window_actions WHERE {CORRECTED} '
+                   f'AND {MACHINES} AND {IN_RANGE} ORDER BY abs(said_pct - position_pct) DESC LIMIT 20'),
               overrides=[AT, *PERCENT_COLUMNS], width=12),
         table('What does the position depend on?', 'Correlation of each feature with the predicted position and with '
               'confidence: 1 rises with it, -1 falls with it, 0 neither.',

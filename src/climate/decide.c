@@ -51,8 +51,7 @@ static enum err record_run(struct store_job *job, struct store_db *db)
                                            .sound_volume = features->sound_volume,
                                            .position_pct = ask->answer.position_pct,
                                            .confidence = ask->answer.confidence,
-                                           .latency_ms = ask->latency_ms,
-                                           .actual_pct = NAN});
+                                           .latency_ms = ask->latency_ms});
 }
 
 static void record_done(struct store_job *job, enum err err)

@@ -37,6 +37,10 @@ struct follow_op {
     double position_pct, requested_pct, confidence;
     bool completed, is_sample, has_features;
     struct climate_features features;
+    /* of a person's: what the model had told about this window before it was ordered */
+    int64_t ordered_at_ms;
+    double told_pct, told_confidence;
+    char told_version[VERSION_TEXT_BYTES];
     /* of a sample */
     char uid[ID128_TEXT_BYTES];
     double said_pct;
@@ -78,6 +82,25 @@ static enum err write_actual(const struct follow_op *follow, struct store_db *db
     return store_exec(db, stmt, NULL);
 }
 
+/* The last answer before the order.  A row of the column store is never changed, so what was said
+ * goes with what was set. */
+static enum err read_told(struct follow_op *follow, struct store_db *db)
+{
+    struct store_stmt *stmt = climate_sql(db, SQL_PREDICTION_LAST);
+    store_bind_text(stmt, 1, str_from(follow->op.machine_id));
+    store_bind_i64(stmt, 2, follow->ordered_at_ms - climate_rules.person_ms);
+    store_bind_i64(stmt, 3, follow->ordered_at_ms);
+    follow->told_pct = NAN;
+    follow->told_confidence = NAN;
+    follow->told_version[0] = '\0';
+    enum err err = store_row(stmt);
+    if (err != ERR_OK)
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    follow->told_pct = climate_col_number(stmt, 0);
+    follow->told_confidence = climate_col_number(stmt, 1);
+    return str_copy(follow->told_version, sizeof(follow->told_version), store_col_text(stmt, 2));
+}
+
 static enum err write_position(const struct follow_op *follow, struct store_db *db)
 {
     struct store_stmt *stmt = climate_sql(db, SQL_WINDOW_POSITION);
@@ -94,8 +117,11 @@ static enum err follow_run(struct store_job *job, struct store_db *db)
     if (isfinite(follow->position_pct))
         err = write_position(follow, db);
     if (err == ERR_OK && follow->completed && strcmp(follow->source, "person") == 0 &&
-        isfinite(follow->position_pct))
-        err = write_actual(follow, db);
+        isfinite(follow->position_pct)) {
+        err = read_told(follow, db);
+        if (err == ERR_OK)
+            err = write_actual(follow, db);
+    }
     if (err == ERR_OK && follow->is_sample)
         err = write_sample(follow, db);
     if (err != ERR_OK)
@@ -111,7 +137,10 @@ static enum err follow_run(struct store_job *job, struct store_db *db)
                                        .temperature_c = follow->features.temperature_c,
                                        .humidity_pct = follow->features.humidity_pct,
                                        .sound_volume = follow->features.sound_volume,
-                                       .state = str_from(follow->state)});
+                                       .state = str_from(follow->state),
+                                       .said_pct = follow->told_pct,
+                                       .said_confidence = follow->told_confidence,
+                                       .said_version = str_from(follow->told_version)});
 }
 
 static void follow_done(struct store_job *job, enum err err)
@@ -175,6 +204,9 @@ static void record_action(struct climate *climate, struct watched *window,
     follow->requested_pct = climate_json_number(command->payload, "position");
     follow->confidence = climate_json_number(command->meta, "confidence");
     follow->completed = completed;
+    follow->ordered_at_ms = command->created_at_ms;
+    follow->told_pct = NAN;
+    follow->told_confidence = NAN;
     follow->position_pct = climate_json_number(command->meta, "position");
     if (completed && !isfinite(follow->position_pct))
         follow->position_pct = follow->requested_pct;

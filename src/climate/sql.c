@@ -27,6 +27,10 @@ static const char *const statements[SQL_COUNT] = {
         "UPDATE climate_prediction SET actual = ?2 WHERE machine_id = ?1 AND actual IS NULL "
         "AND at_ms >= ?3 AND at_ms <= ?4 AND prediction_id > "
         "(SELECT COALESCE(MAX(prediction_id), 0) - 1000 FROM climate_prediction)",
+    [SQL_PREDICTION_LAST] =
+        "SELECT position, confidence, model_version FROM climate_prediction WHERE machine_id = ?1 "
+        "AND position IS NOT NULL AND at_ms >= ?2 AND at_ms <= ?3 "
+        "ORDER BY prediction_id DESC LIMIT 1",
     [SQL_PREDICTION_PRUNE] =
         "DELETE FROM climate_prediction WHERE prediction_id IN (SELECT prediction_id "
         "FROM climate_prediction WHERE at_ms < ?1 ORDER BY at_ms LIMIT 64)",

@@ -68,6 +68,9 @@ static void put_action(struct writer *writer, const struct telemetry_action *row
     put_text(writer, row->machine_id);
     put_text(writer, row->source);
     put_text(writer, row->state);
+    put_f64(writer, row->said_pct);
+    put_f64(writer, row->said_confidence);
+    put_text(writer, row->said_version);
 }
 
 static void put_prediction(struct writer *writer, const struct telemetry_prediction *row)
@@ -79,7 +82,6 @@ static void put_prediction(struct writer *writer, const struct telemetry_predict
     put_f64(writer, row->position_pct);
     put_f64(writer, row->confidence);
     put_f64(writer, row->latency_ms);
-    put_f64(writer, row->actual_pct);
     put_text(writer, row->machine_id);
     put_text(writer, row->model_version);
     put_text(writer, row->decision);
@@ -198,6 +200,9 @@ static void get_action(struct reader *reader, struct telemetry_action *row)
     row->machine_id = get_text(reader);
     row->source = get_text(reader);
     row->state = get_text(reader);
+    row->said_pct = get_f64(reader);
+    row->said_confidence = get_f64(reader);
+    row->said_version = get_text(reader);
 }
 
 static void get_prediction(struct reader *reader, struct telemetry_prediction *row)
@@ -209,7 +214,6 @@ static void get_prediction(struct reader *reader, struct telemetry_prediction *r
     row->position_pct = get_f64(reader);
     row->confidence = get_f64(reader);
     row->latency_ms = get_f64(reader);
-    row->actual_pct = get_f64(reader);
     row->machine_id = get_text(reader);
     row->model_version = get_text(reader);
     row->decision = get_text(reader);

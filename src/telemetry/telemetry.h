@@ -209,13 +209,16 @@ struct telemetry_action {          /* a window moved, or was told to */
     double position_pct, requested_pct, confidence; /* NAN: none */
     double temperature_c, humidity_pct, sound_volume;
     struct str state; /* of the command */
+    /* Of a person's: what the model had said at last before it, no longer ago than it counts as an
+     * answer to that.  NAN and none: nothing. */
+    double said_pct, said_confidence;
+    struct str said_version;
 };
 struct telemetry_prediction {
     struct str machine_id, model_version, decision, request_id;
     int64_t at_ms;
     double temperature_c, humidity_pct, sound_volume, position_pct, confidence;
     double latency_ms; /* request to answer */
-    double actual_pct; /* what people set instead; NAN: nothing yet */
 };
 struct telemetry_device { /* a line of the registry, when it changes */
     struct str machine_id, kind, name, firmware, admission;

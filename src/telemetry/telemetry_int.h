@@ -69,8 +69,8 @@ struct telemetry_outbox_reading {
 };
 /* Field order of the others on disk:
  * action:     i64 at, u64 command_id, f64 position, requested, confidence, temperature, humidity,
- *             sound; text machine_id, source, state
- * prediction: i64 at, f64 temperature, humidity, sound, position, confidence, latency, actual;
+ *             sound; text machine_id, source, state; f64 said, said confidence; text said version
+ * prediction: i64 at, f64 temperature, humidity, sound, position, confidence, latency;
  *             text machine_id, model_version, decision, request_id
  * device:     i64 at, created_at, last_seen_at, u8 online; text machine_id, kind, name, firmware,
  *             admission

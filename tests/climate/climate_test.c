@@ -1,6 +1,8 @@
 /* The room with the real telemetry, queue and database: asking, deciding, recording. */
 #include "climate_kit.h"
 
+#include "telemetry/telemetry_int.h"
+
 static void open_own(struct kit *kit)
 {
     kit_open(kit, &(struct climate_options){.model_preset = kit_preset()});
@@ -420,6 +422,94 @@ TEST(what_a_person_set_stands_beside_what_was_said)
     CHECK(kit.row[0].has_actual); /* a minute before */
     CHECK_NEAR(kit.row[0].actual_pct, 35, 0);
     CHECK(!kit.row[1].has_actual); /* long before */
+    kit_close(&kit);
+}
+
+/* ---- the column store ---- */
+
+struct sent {
+    struct store_job job;
+    int predictions, actions;
+    struct telemetry_action last;
+    char last_source[16], last_version[24];
+};
+enum { SENT_CONFIGURE, SENT_ROWS, SENT_COUNT };
+static const char *const sent_sql[SENT_COUNT] = {
+    [SENT_CONFIGURE] = "UPDATE telemetry_outbox_state SET configured = 1, bytes_max = 100000000",
+    [SENT_ROWS] = "SELECT sink_table, bytes FROM telemetry_outbox ORDER BY outbox_id",
+};
+static struct store_statements sent_statements = {"sent", sent_sql, SENT_COUNT, 0};
+
+static enum err configure_run(struct store_job *job, struct store_db *db)
+{
+    (void)job;
+    return store_exec(db, store_prepare(db, &sent_statements, SENT_CONFIGURE), NULL);
+}
+
+static enum err sent_run(struct store_job *job, struct store_db *db)
+{
+    struct sent *sent = (struct sent *)(void *)job;
+    struct store_stmt *stmt = store_prepare(db, &sent_statements, SENT_ROWS);
+    enum err err;
+    while ((err = store_row(stmt)) == ERR_OK) {
+        struct telemetry_outbox_row row;
+        enum telemetry_sink_table table = (enum telemetry_sink_table)store_col_i64(stmt, 0);
+        struct str bytes = store_col_blob(stmt, 1);
+        while ((err = telemetry_outbox_decode(&bytes, table, &row)) == ERR_OK) {
+            sent->predictions += table == TELEMETRY_SINK_PREDICTIONS;
+            if (table != TELEMETRY_SINK_ACTIONS)
+                continue;
+            sent->actions++;
+            sent->last = row.of.action;
+            CHECK_OK(str_copy(sent->last_source, 16, row.of.action.source));
+            CHECK_OK(str_copy(sent->last_version, 24, row.of.action.said_version));
+        }
+        if (err != ERR_NOT_FOUND)
+            return err;
+    }
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static struct sent sent(struct kit *kit)
+{
+    struct sent sent = {.job = {.run = sent_run}};
+    CHECK_OK(store_run_now(kit->store, &sent.job));
+    return sent;
+}
+
+TEST(the_column_store_is_told_what_was_said_with_what_was_set)
+{
+    struct kit kit;
+    struct store_job configure = {.run = configure_run};
+    open_own(&kit);
+    CHECK_OK(store_run_now(kit.store, &configure));
+    kit_set_by_hand(&kit, 10); /* nothing was said yet */
+    struct sent now = sent(&kit);
+    CHECK_EQ(now.actions, 1);
+    CHECK_STR(now.last_source, "person");
+    CHECK(isnan(now.last.said_pct) && isnan(now.last.said_confidence));
+    CHECK_STR(now.last_version, "");
+    kit_pass(&kit, HOUR);
+    kit_readings(&kit, 24, 45, 0.02);
+    double said = kit_window(&kit).answer.position_pct;
+    double sure = kit_window(&kit).answer.confidence;
+    CHECK(kit_board(&kit, QUEUE_COMPLETE)); /* a proposal's own end says nothing about it */
+    now = sent(&kit);
+    CHECK_STR(now.last_source, "model");
+    CHECK(isnan(now.last.said_pct));
+    kit_pass(&kit, MINUTE);
+    kit_set_by_hand(&kit, 35);
+    now = sent(&kit);
+    CHECK_EQ(now.actions, 3);
+    CHECK_EQ(now.predictions, 1); /* once, however often it is corrected */
+    CHECK_STR(now.last_source, "person");
+    CHECK_NEAR(now.last.position_pct, 35, 0);
+    CHECK_NEAR(now.last.said_pct, said, 1e-9);
+    CHECK_NEAR(now.last.said_confidence, sure, 1e-9);
+    CHECK_STR(now.last_version, "model-1");
+    kit_pass(&kit, HOUR);
+    kit_set_by_hand(&kit, 45); /* that is too long ago to be an answer to it */
+    CHECK(isnan(sent(&kit).last.said_pct));
     kit_close(&kit);
 }
 

@@ -72,7 +72,6 @@ static void climate(struct out *out, int64_t at_ms, const char *machine, double 
         .position_pct = position,
         .confidence = 0.5 + 0.4 * wave * wave,
         .latency_ms = 0.2 + 0.01 * (step % 7),
-        .actual_pct = step % 6 == 0 ? position + step % 17 - 8 : NAN,
     };
     row(out, &made);
     made.table = TELEMETRY_SINK_ACTIONS;
@@ -88,6 +87,10 @@ static void climate(struct out *out, int64_t at_ms, const char *machine, double 
         .humidity_pct = 50,
         .sound_volume = 0.1,
         .state = STR("complete"),
+        /* As the server writes it: with what a person set, and only there. */
+        .said_pct = step % 2 == 1 ? position + step % 17 - 8 : NAN,
+        .said_confidence = step % 2 == 1 ? 0.7 : NAN,
+        .said_version = step % 2 == 0 ? STR("") : step < STEPS / 2 ? STR("1") : STR("2"),
     };
     if (step % 3 == 0)
         row(out, &made);

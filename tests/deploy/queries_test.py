@@ -128,7 +128,7 @@ class AskClickHouse(unittest.TestCase):
     def optional(self, panel):
         """Columns that several tables share an override for."""
         return {'position_pct', 'confidence', 'temperature_c', 'humidity_pct', 'sound_volume', 'latency_ms',
-                'actual_pct', 'requested_pct'} if panel['type'] == 'table' else set()
+                'said_pct', 'said_confidence', 'requested_pct'} if panel['type'] == 'table' else set()
 
     def test_every_query_finds_something(self):
         asked = questions('grafana-clickhouse-datasource')
@@ -173,6 +173,13 @@ class AskClickHouse(unittest.TestCase):
         self.assertAlmostEqual(features['temperature_c'][0], 1, places=6)
         versions = self.answer(by_title['Which version was better?'])[1]
         self.assertEqual([row[:2] for row in versions], [['1', str(144 * 3)], ['2', str(145 * 3)]])
+        # A person set it at every sixth step from the third, i % 17 - 8 points from what had been said.
+        set_at = range(3, 289, 6)
+        apart = [abs(step % 17 - 8) for step in set_at]
+        first = [far for far, step in zip(apart, set_at) if step < 144]
+        self.assertEqual([int(row[2]) for row in versions], [3 * len(first), 3 * (len(apart) - len(first))])
+        self.assertAlmostEqual(versions[0][3], sum(first) / len(first), places=6)
+        self.assertEqual(self.answer(by_title['How often do people agree?'])[1], [[1]])
 
 
 class AskPrometheus(unittest.TestCase):

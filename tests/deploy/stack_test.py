@@ -90,6 +90,57 @@ class Stack(unittest.TestCase):
         self.check_families(automat.metrics())
         self.check_scrape(automat)
 
+    def board(self, automat):
+        """A board that does what it is told, once."""
+        status, text = automat.ask('GET', '/api/commands/check/window-1')
+        if status == 204:
+            return
+        self.assertEqual(status, 200, text)
+        number = json.loads(text)['command_id']
+        for word in ('brewing', 'complete'):
+            status, text = automat.ask('POST', f'/api/commands/update/{number}', {'status': word})
+            self.assertEqual(status, 200, text)
+
+    def test_what_a_person_sets_arrives_with_what_the_model_had_said(self):
+        clickhouse = ClickHouse()
+        self.addCleanup(clickhouse.stop)
+        automat = Automat('--clickhouse-url', f'http://127.0.0.1:{clickhouse.port}', '--clickhouse-database', 'cafe')
+        self.addCleanup(automat.stop)
+        readings = [{'type': 'temperature', 'value': 23}, {'type': 'humidity', 'value': 45},
+                    {'type': 'sound_volume', 'value': 0.03}]
+        status, text = automat.ask('POST', '/api/machines/window-1/readings', {'readings': readings})
+        self.assertEqual(status, 200, text)
+
+        def predictions():
+            status, text = automat.ask('GET', '/api/climate/window-1/predictions')
+            self.assertEqual(status, 200, text)
+            return json.loads(text)['items']
+
+        said = until(predictions, 'a prediction')[0]
+        self.board(automat)
+        status, text = automat.ask('POST', '/api/commands/create', {
+            'machine_id': 'window-1', 'command': 'set_position', 'payload': {'position': 17}})
+        self.assertEqual(status, 201, text)
+        self.board(automat)
+        self.assertEqual(until(lambda: predictions()[-1]['actual'], 'the setting beside the prediction'), 17)
+
+        def arrived():
+            try:
+                text = clickhouse.ask('SELECT position_pct, said_pct, said_confidence, said_version FROM window_actions '
+                                      "WHERE source = 'person' FORMAT JSONCompact", 'cafe')
+            except AssertionError:
+                return None  # its tables are not made yet
+            return json.loads(text)['data']
+
+        row, = until(arrived, 'the setting in ClickHouse')
+        self.assertEqual([row[0], row[3]], [17, said['model_version']])
+        self.assertAlmostEqual(row[1], said['position'], 4)
+        self.assertAlmostEqual(row[2], said['confidence'], 4)
+        until(lambda: automat.figure('automat_clickhouse_outbox_rows') == 0, 'an empty outbox')
+        self.assertEqual(clickhouse.ask('SELECT count() FROM ml_predictions', 'cafe').strip(), '1')
+        self.assertEqual(clickhouse.ask("SELECT countIf(isNotNull(said_pct)) FROM window_actions "
+                                        "WHERE source != 'person'", 'cafe').strip(), '0')
+
     def check_families(self, text):
         found = subprocess.run(['promtool', 'check', 'metrics'], input=text, capture_output=True, text=True)
         self.assertEqual((found.returncode, found.stdout + found.stderr), (0, ''))

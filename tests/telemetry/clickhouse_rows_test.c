@@ -119,10 +119,12 @@ TEST(what_is_missing_is_null_and_long_texts_fit)
                                               .confidence = INFINITY,
                                               .temperature_c = NAN,
                                               .humidity_pct = NAN,
-                                              .sound_volume = NAN};
+                                              .sound_volume = NAN,
+                                              .said_pct = NAN,
+                                              .said_confidence = NAN};
     buf_init(&bytes, 4 * KIB);
     CHECK_OK(telemetry_clickhouse_row(&bytes, &row, CLICKHOUSE_OLD, batch_id, 0));
-    CHECK_EQ(bytes.len, 6 + 3 * (2 + 255) + 8 + 5 + 9 + 20);
+    CHECK_EQ(bytes.len, 6 + 3 * (2 + 255) + 8 + 5 + 9 + 1 + 1 + 1 + 20);
     CHECK_BYTES(bytes.at, "\0\0\0\0\0\0\xff\x01x", 9); /* before 1970 is 1970; 255 as a varint */
     row.table = TELEMETRY_SINK_PREDICTIONS;
     row.of.prediction = (struct telemetry_prediction){

@@ -152,7 +152,10 @@ static const struct telemetry_action action = {.machine_id = STR_INIT("w"),
                                                .temperature_c = 21,
                                                .humidity_pct = 50,
                                                .sound_volume = 0.25,
-                                               .state = STR_INIT("complete")};
+                                               .state = STR_INIT("complete"),
+                                               .said_pct = 55,
+                                               .said_confidence = 0.7,
+                                               .said_version = STR_INIT("model-3")};
 static const struct telemetry_device device = {.machine_id = STR_INIT("w"),
                                                .kind = STR_INIT("window"),
                                                .name = STR_INIT("Fenster \xC3\xA4"),
@@ -162,7 +165,7 @@ static const struct telemetry_device device = {.machine_id = STR_INIT("w"),
                                                .created_at_ms = T0 - 1,
                                                .last_seen_at_ms = T0 - 2,
                                                .online = true};
-static struct telemetry_prediction prediction = {.machine_id = STR_INIT("w"),
+static const struct telemetry_prediction prediction = {.machine_id = STR_INIT("w"),
                                                  .model_version = STR_INIT("3"),
                                                  .decision = STR_INIT("moved"),
                                                  .request_id = STR_INIT("r"),
@@ -177,7 +180,6 @@ static struct telemetry_prediction prediction = {.machine_id = STR_INIT("w"),
 static enum err write_run(struct store_job *job, struct store_db *db)
 {
     (void)job;
-    prediction.actual_pct = NAN;
     enum err err = telemetry_write_action(db, &action);
     if (err == ERR_OK)
         err = telemetry_write_prediction(db, &prediction);
@@ -211,7 +213,6 @@ static void check_text(struct str a, struct str b)
 TEST(what_is_encoded_is_read_back)
 {
     struct buf buf;
-    prediction.actual_pct = NAN;
     struct telemetry_outbox_row rows[] = {
         {TELEMETRY_SINK_READINGS,
          {.reading = {T0, T0 + 5, TELEMETRY_ESTIMATED, -0.125, STR("m"), STR("t")}}},
@@ -245,9 +246,11 @@ TEST(what_is_encoded_is_read_back)
             CHECK_EQ(row.of.action.command_id, 77);
             CHECK(row.of.action.sound_volume == 0.25 && row.of.action.requested_pct == 41);
             check_text(row.of.action.state, action.state);
+            CHECK(row.of.action.said_pct == 55 && row.of.action.said_confidence == 0.7);
+            check_text(row.of.action.said_version, action.said_version);
             break;
         case TELEMETRY_SINK_PREDICTIONS:
-            CHECK(isnan(row.of.prediction.actual_pct) && row.of.prediction.latency_ms == 6);
+            CHECK(row.of.prediction.latency_ms == 6);
             check_text(row.of.prediction.request_id, prediction.request_id);
             break;
         case TELEMETRY_SINK_DEVICES:

@@ -93,6 +93,9 @@ static void put_action(struct writer *writer, const struct telemetry_action *row
     put_maybe(writer, row->humidity_pct);
     put_maybe(writer, row->sound_volume);
     put_text(writer, row->state);
+    put_maybe(writer, row->said_pct);
+    put_maybe(writer, row->said_confidence);
+    put_text(writer, row->said_version);
 }
 
 static void put_prediction(struct writer *writer, const struct telemetry_prediction *row,
@@ -109,7 +112,6 @@ static void put_prediction(struct writer *writer, const struct telemetry_predict
     put_maybe(writer, row->position_pct);
     put_maybe(writer, row->confidence);
     put_maybe(writer, row->latency_ms);
-    put_maybe(writer, row->actual_pct);
 }
 
 static void put_device(struct writer *writer, const struct telemetry_device *row,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COLUMNS_MAX 16
+#define COLUMNS_MAX 20
 
 struct column {
     const char *name, *type_old, *type_new; /* type NULL: not in this dialect */
@@ -81,6 +81,9 @@ static const struct table tables[TELEMETRY_SINK_TABLE_COUNT] = {
                                  NUMBER("humidity_pct"),
                                  NUMBER("sound_volume"),
                                  WORD("state"),
+                                 NUMBER("said_pct"),
+                                 NUMBER("said_confidence"),
+                                 WORD("said_version"),
                                  BATCH}},
     [TELEMETRY_SINK_PREDICTIONS] = {"ml_predictions",
                                     "toYYYYMM(at)",
@@ -92,8 +95,7 @@ static const struct table tables[TELEMETRY_SINK_TABLE_COUNT] = {
                                      WORD("model_version"), WORD("decision"), TEXT("request_id"),
                                      NUMBER("temperature_c"), NUMBER("humidity_pct"),
                                      NUMBER("sound_volume"), NUMBER("position_pct"),
-                                     NUMBER("confidence"), NUMBER("latency_ms"),
-                                     NUMBER("actual_pct"), BATCH}},
+                                     NUMBER("confidence"), NUMBER("latency_ms"), BATCH}},
     /* Every change of a line; the last known line of a machine that fell silent must stay. */
     [TELEMETRY_SINK_DEVICES] = {"device_registry",
                                 "toYYYYMM(at)",
