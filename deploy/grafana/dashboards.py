@@ -12,6 +12,8 @@ PERCENT_COLUMNS = [column('position_pct', 'percent', 0), column('confidence', 'p
                    column('sound_volume', 'percentunit', 1), column('latency_ms', 'ms', 2),
                    column('said_pct', 'percent', 0), column('said_confidence', 'percentunit', 0),
                    column('requested_pct', 'percent', 0)]
+# A question that nobody answered has a row too.
+ANSWERED = "decision != 'no_answer'"
 # A person's row has what the model had said before it.
 CORRECTED = 'isNotNull(said_pct) AND isNotNull(position_pct)'
 CONFIDENCE = steps(RED, (0.4, YELLOW), (0.7, GREEN))
@@ -123,9 +125,10 @@ def device_detail():
               rows(f'SELECT argMax(position_pct, at) AS position FROM window_actions WHERE isNotNull(position_pct) '
                    f'AND {DEVICE} AND {IN_RANGE} HAVING count() > 0'),
               unit='percent', low=0, high=100, thresholds=OPEN_WIDTH, width=4, height=4),
-        stat('How long ago was it heard of?', 'Age of the newest stored reading.',
-             rows(f'SELECT toUnixTimestamp(now()) - toUnixTimestamp(max(at)) AS age FROM sensor_readings '
-                  f'WHERE {DEVICE} AND {IN_RANGE} HAVING count() > 0'),
+        stat('How long ago was it heard of?', 'Since the newest reading came in, by the clock of the server, not of the '
+             'device.',
+             rows(f'SELECT toUnixTimestamp(now()) - toUnixTimestamp(max(received_at)) AS age FROM sensor_readings '
+                  f'WHERE {DEVICE} AND $__timeFilter(received_at) HAVING count() > 0'),
              unit='s', thresholds=steps(GREEN, (120, YELLOW), (600, RED))),
         stat('How sure was the model last time?', 'Confidence of the newest prediction.',
              rows(f'SELECT argMax(confidence, at) AS confidence FROM ml_predictions WHERE {DEVICE} AND {IN_RANGE} '
@@ -202,26 +205,27 @@ def ml_metrics():
         stat('How far is it off, by its own test?', 'Error of the model in use on samples kept aside, in points of '
              'position.', now('automat_climate_model_error_percent'), unit='percent', decimals=1,
              thresholds=steps(GREEN, (10, YELLOW), (20, RED))),
-        stat('How many predictions were made?', 'In this range.',
-             rows(f'SELECT count() AS predictions FROM ml_predictions WHERE {MACHINES} AND {IN_RANGE}')),
+        stat('How many predictions were made?', 'Questions that were answered, in this range.',
+             rows(f'SELECT count() AS predictions FROM ml_predictions WHERE {ANSWERED} AND {MACHINES} AND {IN_RANGE}')),
         stat('How sure is it on average?', 'Mean confidence in this range.',
              rows(f'SELECT avg(confidence) AS confidence FROM ml_predictions WHERE {MACHINES} AND {IN_RANGE} '
                   'HAVING count() > 0'), unit='percentunit', decimals=0, thresholds=CONFIDENCE),
         stat('How often is a prediction held back?', 'Share of predictions that became no command because the model '
-             'was not sure enough.',
-             rows("SELECT countIf(decision = 'held_low_confidence') / count() AS held FROM ml_predictions "
-                  f'WHERE {MACHINES} AND {IN_RANGE} HAVING count() > 0'), unit='percentunit', decimals=0,
+             'was not sure enough, or because people had decided.',
+             rows("SELECT countIf(decision IN ('held_low_confidence', 'held_manual')) / count() AS held "
+                  f'FROM ml_predictions WHERE {ANSWERED} AND {MACHINES} AND {IN_RANGE} HAVING count() > 0'), unit='percentunit', decimals=0,
              thresholds=steps(GREEN, (0.3, YELLOW), (0.6, RED))),
         stat('How often do people agree?', 'Share of settings by hand within 10 points of what the model had said '
              'before.',
              rows('SELECT countIf(abs(said_pct - position_pct) <= 10) / count() AS agree FROM window_actions '
                   f'WHERE {CORRECTED} AND {MACHINES} AND {IN_RANGE} HAVING count() > 0'),
              unit='percentunit', decimals=0, thresholds=steps(RED, (0.5, YELLOW), (0.8, GREEN))),
-        lines('How often is each device asked about?', 'Predictions in each interval, by device.',
-              series(f'SELECT {BUCKET} AS time, machine_id, count() AS predictions FROM ml_predictions '
+        lines('How often is each device asked about?', 'Questions in each interval, by device, answered or not.',
+              series(f'SELECT {BUCKET} AS time, machine_id, count() AS questions FROM ml_predictions '
                      f'WHERE {MACHINES} AND {IN_RANGE} GROUP BY time, machine_id ORDER BY time'),
               style='bars', stack=True, width=12),
-        lines('What becomes of predictions?', 'Decisions in each interval: commanded, or held and why.',
+        lines('What becomes of predictions?', 'Decisions in each interval: commanded, held and why, or no answer in '
+              'time.',
               series(f'SELECT {BUCKET} AS time, decision, count() AS predictions FROM ml_predictions '
                      f'WHERE {MACHINES} AND {IN_RANGE} GROUP BY time, decision ORDER BY time'),
               style='bars', stack=True, width=12),
@@ -238,10 +242,11 @@ def ml_metrics():
                      'GROUP BY time ORDER BY time'), unit='percentunit', low=0, high=1, width=12),
     ]
     fast = [
-        lines('How long does an answer take?', 'From request to answer, out of the stored predictions.',
+        lines('How long does an answer take?', 'From request to answer, out of the stored predictions. '
+              'What was never answered is not in it.',
               series(f'SELECT {BUCKET} AS time, quantile(0.5)(latency_ms) AS p50, quantile(0.95)(latency_ms) AS p95, '
-                     f'quantile(0.99)(latency_ms) AS p99 FROM ml_predictions WHERE isNotNull(latency_ms) AND {MACHINES} '
-                     f'AND {IN_RANGE} GROUP BY time ORDER BY time'), unit='ms', low=0),
+                     f'quantile(0.99)(latency_ms) AS p99 FROM ml_predictions WHERE isNotNull(latency_ms) AND {ANSWERED} '
+                     f'AND {MACHINES} AND {IN_RANGE} GROUP BY time ORDER BY time'), unit='ms', low=0),
         lines('How long from reading to command?', 'From the reading that asked to the command that was made, as the '
               'server counts it.', quantiles('automat_sensor_to_command_seconds'), unit='s', low=0),
         lines('Who answers?', 'Answers a second by source: the own model, an external service.',
@@ -259,7 +264,7 @@ def ml_metrics():
               'window after it, and how far from what it had said.',
               rows('SELECT model_version, predictions, corrected, mean_error_pct, confidence FROM ('
                    'SELECT model_version, count() AS predictions, avg(confidence) AS confidence '
-                   f'FROM ml_predictions WHERE {MACHINES} AND {IN_RANGE} GROUP BY model_version) '
+                   f'FROM ml_predictions WHERE {ANSWERED} AND {MACHINES} AND {IN_RANGE} GROUP BY model_version) '
                    'ANY LEFT JOIN (SELECT said_version AS model_version, count() AS corrected, '
                    'avg(abs(said_pct - position_pct)) AS mean_error_pct FROM window_actions '
                    f'WHERE {CORRECTED} AND {MACHINES} AND {IN_RANGE} GROUP BY said_version) '

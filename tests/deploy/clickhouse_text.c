@@ -56,22 +56,24 @@ static void reading(struct out *out, int64_t at_ms, const char *machine, const c
 static void climate(struct out *out, int64_t at_ms, const char *machine, double temperature,
                     double wave, int step)
 {
-    static const char *const decisions[] = {"commanded", "held_low_confidence", "no_change"};
+    static const char *const decisions[] = {"commanded", "held_low_confidence", "no_change",
+                                            "held_manual", "no_answer"};
+    bool answered = step % 5 != 4;
     static const char *const sources[] = {"model", "person"};
     double position = 50 + 40 * wave;
     struct telemetry_outbox_row made = {.table = TELEMETRY_SINK_PREDICTIONS};
     made.of.prediction = (struct telemetry_prediction){
         .machine_id = str_from(machine),
         .model_version = step < STEPS / 2 ? STR("1") : STR("2"),
-        .decision = str_from(decisions[step % 3]),
+        .decision = str_from(decisions[step % 5]),
         .request_id = STR("req-1"),
         .at_ms = at_ms,
         .temperature_c = temperature,
         .humidity_pct = 50 + 8 * wave,
         .sound_volume = 0.05 + 0.04 * (step % 5),
-        .position_pct = position,
-        .confidence = 0.5 + 0.4 * wave * wave,
-        .latency_ms = 0.2 + 0.01 * (step % 7),
+        .position_pct = answered ? position : NAN,
+        .confidence = answered ? 0.5 + 0.4 * wave * wave : NAN,
+        .latency_ms = answered ? 0.2 + 0.01 * (step % 7) : 2000,
     };
     row(out, &made);
     made.table = TELEMETRY_SINK_ACTIONS;
@@ -90,7 +92,9 @@ static void climate(struct out *out, int64_t at_ms, const char *machine, double 
         /* As the server writes it: with what a person set, and only there. */
         .said_pct = step % 2 == 1 ? position + step % 17 - 8 : NAN,
         .said_confidence = step % 2 == 1 ? 0.7 : NAN,
-        .said_version = step % 2 == 0 ? STR("") : step < STEPS / 2 ? STR("1") : STR("2"),
+        .said_version = step % 2 == 0      ? STR("")
+                        : step < STEPS / 2 ? STR("1")
+                                           : STR("2"),
     };
     if (step % 3 == 0)
         row(out, &made);
