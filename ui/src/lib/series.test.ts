@@ -53,14 +53,14 @@ describe("zoomSpan", () => {
   });
 });
 
-test("a young room is first shown in an hour, everything else in a day", () => {
+it("a young room is first shown in an hour, everything else in a day", () => {
   const now = Date.UTC(2026, 2, 1, 12);
   expect(firstRange(now - 600_000, now)).toBe(1);
   expect(firstRange(now - 7_200_000, now)).toBe(24);
   expect(firstRange(undefined, now)).toBe(24);
 });
 
-test("a time axis has clocks, and a day where one begins", () => {
+it("a time axis has clocks, and a day where one begins", () => {
   const midnight = new Date(2026, 2, 1).getTime() / 1000;
   const [day, six] = axisTimes([midnight, midnight + 6 * 3600], 21_600);
   expect(six).toBe("06:00");
