@@ -40,8 +40,9 @@ static void publish(struct climate *climate, const struct ask_op *ask)
                                         .expiry_s = 10});
 }
 
-static struct ask_op *ask_create(struct climate *climate, struct watched *window,
-                                 enum climate_because because, const char *request_id)
+/* The window does not know of it yet. */
+static struct ask_op *ask_make(struct climate *climate, const struct watched *window,
+                               enum climate_because because, const char *request_id)
 {
     char made[ID128_TEXT_BYTES];
     /* The reading's own, so that it can be followed; unless it would not fit into the message. */
@@ -58,13 +59,22 @@ static struct ask_op *ask_create(struct climate *climate, struct watched *window
     ask->because = climate_because_name(because);
     ask->asked_us = climate_now_us(climate);
     ask->trigger_us = window->trigger_us != 0 ? window->trigger_us : ask->asked_us;
-    ask->ask_number = ++window->ask_count;
     ask->answer.position_pct = NAN;
     ask->answer.confidence = NAN;
     ask->answer.spread_pct = NAN;
     ask->has_features = climate_trigger_features(&window->trigger, ask->op.now_ms, &ask->features);
     if (!ask->has_features)
         ask->features = (struct climate_features){NAN, NAN, NAN};
+    return ask;
+}
+
+static struct ask_op *ask_create(struct climate *climate, struct watched *window,
+                                 enum climate_because because, const char *request_id)
+{
+    struct ask_op *ask = ask_make(climate, window, because, request_id);
+    if (ask == NULL)
+        return NULL;
+    ask->ask_number = ++window->ask_count;
     window->asked_because = ask->because;
     window->trigger_us = 0;
     return ask;
@@ -99,6 +109,7 @@ void climate_ask(struct climate *climate, struct watched *window, enum climate_b
         return; /* out of memory: the next change or the age asks again */
     window->asked_at_ms = now_ms;
     window->asked_features = ask->features;
+    memcpy(window->asked_request, ask->op.request_id, sizeof(window->asked_request));
     climate->stats.requests++;
     publish(climate, ask);
     if (climate->options.source == CLIMATE_OWN) {
@@ -162,8 +173,26 @@ static bool may_propose(const struct climate *climate, const struct bus_from *fr
             from->role == BUS_SERVER);
 }
 
+/* It answers a question that a newer one has replaced: what it says was about other air. */
+static enum err take_late(struct climate *climate, const struct watched *window,
+                          const struct answered *answered, const char *request_id)
+{
+    struct ask_op *ask = ask_make(climate, window, CLIMATE_UNASKED, request_id);
+    if (ask == NULL)
+        return ERR_NOMEM;
+    ask->has_answer = true; /* ask_number 0: the window goes on with its newest question */
+    ask->answer = answered->answer;
+    ask->source = answered->source;
+    (void)snprintf(ask->version_text, sizeof(ask->version_text), "%s", answered->source);
+    (void)snprintf(ask->op.actor, sizeof(ask->op.actor), "%s", answered->actor);
+    climate->stats.refused++;
+    climate_decided(ask, "refused");
+    return ERR_CONFLICT;
+}
+
 enum err climate_propose(struct climate *climate, struct str machine_id, double position_pct,
-                         double confidence, const struct bus_from *from, const char *request_id)
+                         double confidence, const struct bus_from *from, const char *answers,
+                         const char *request_id)
 {
     struct watched *window = climate_window_find(climate, machine_id);
     if (!may_propose(climate, from)) {
@@ -176,18 +205,19 @@ enum err climate_propose(struct climate *climate, struct str machine_id, double 
         climate->stats.refused++;
         return ERR_INPUT;
     }
+    const struct answered answered = {
+        .answer = {.position_pct = position_pct, .spread_pct = NAN, .confidence = confidence},
+        .source = "external",
+        .actor = "climate:external",
+    };
+    if (answers[0] != '\0' && strcmp(answers, window->asked_request) != 0)
+        return take_late(climate, window, &answered, request_id);
     struct ask_op *ask = window->question;
     window->question = NULL;
     if (ask == NULL) /* it speaks without being asked, or too late: still a proposal */
         ask = ask_create(climate, window, CLIMATE_UNASKED, request_id);
     if (ask == NULL)
         return ERR_NOMEM;
-    climate_answered(
-        ask,
-        &(struct answered){
-            .answer = {.position_pct = position_pct, .spread_pct = NAN, .confidence = confidence},
-            .source = "external",
-            .actor = "climate:external",
-        });
+    climate_answered(ask, &answered);
     return ERR_OK;
 }

@@ -90,10 +90,13 @@ void climate_window_remove(struct climate *climate, struct str machine_id);
  * followed. */
 void climate_command_changed(struct climate *climate, const struct queue_change *change);
 /* What `window/{id}/control` from outside says.  Counts only with CLIMATE_EXTERNAL and from a role
- * that may: ERR_REFUSED.  ERR_INPUT: position or confidence out of range.  ERR_NOT_FOUND. */
+ * that may: ERR_REFUSED.  ERR_INPUT: position or confidence out of range.  ERR_NOT_FOUND.
+ * `answers` is the request_id of the question it says it answers, "" when it does not say.
+ * ERR_CONFLICT: not the newest question; recorded as unasked and refused, and nothing moves. */
 MUST_USE enum err climate_propose(struct climate *climate, struct str machine_id,
                                   double position_pct, double confidence,
-                                  const struct bus_from *from, const char *request_id);
+                                  const struct bus_from *from, const char *answers,
+                                  const char *request_id);
 
 /* What a window is doing, for people.  Texts live until the loop's next turn. */
 struct climate_window {

@@ -42,6 +42,7 @@ struct watched {
     struct climate_answer answer;
     uint64_t answer_version;
     int64_t asked_at_ms, answered_at_ms;
+    char asked_request[REQUEST_ID_BYTES]; /* of the newest question */
     const char *decision, *asked_because; /* constants */
     struct climate_features asked_features;
     uint64_t command_id;

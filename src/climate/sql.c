@@ -30,6 +30,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PREDICTION_LAST] =
         "SELECT position, confidence, model_version FROM climate_prediction WHERE machine_id = ?1 "
         "AND position IS NOT NULL AND at_ms >= ?2 AND at_ms <= ?3 "
+        "AND NOT (asked_because = 'unasked' AND decision = 'refused') "
         "ORDER BY prediction_id DESC LIMIT 1",
     [SQL_PREDICTION_PRUNE] =
         "DELETE FROM climate_prediction WHERE prediction_id IN (SELECT prediction_id "

@@ -101,7 +101,7 @@ void web_mqtt_control(void *cookie, const struct bus_message *message, struct bu
     else
         err = climate_propose(web->climate, machine_id, (double)words.position_milli / 1000,
                               (double)words.confidence_milli / 1000, &message->from,
-                              message->request_id);
+                              words.request_id, message->request_id);
     log_line(err == ERR_OK ? LOG_DEBUG : LOG_INFO, "proposal", "request_id", "%s",
              message->request_id, "err", "%s", err_name(err), NULL);
     web_mqtt_done(pending, err == ERR_OK      ? BUS_OK

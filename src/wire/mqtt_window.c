@@ -74,6 +74,10 @@ enum err wire_control_encode(const struct wire_control *control, struct text *te
         wire_key(&w, "command_id");
         wire_put_u64(&w, control->command_id);
     }
+    if (control->request_id[0] != '\0') {
+        wire_key(&w, "request_id");
+        wire_put_text(&w, control->request_id);
+    }
     wire_object_end(&w);
     return text->overflow ? ERR_FULL : ERR_OK;
 }
@@ -92,6 +96,8 @@ enum err wire_control_decode(struct str body, struct wire_control *ret_control,
     if (control.has_confidence && (control.confidence_milli < 0 || control.confidence_milli > 1000))
         wire_fields_fail(&fields, "confidence", "range");
     (void)wire_field_u64(&fields, "command_id", false, INT64_MAX, &control.command_id);
+    (void)wire_field_text(&fields, "request_id", false, control.request_id,
+                          sizeof(control.request_id));
     enum err err = wire_fields_end(&fields, ret_fault);
     if (err == ERR_OK)
         *ret_control = control;

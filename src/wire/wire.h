@@ -305,6 +305,8 @@ struct wire_control {
     bool has_confidence;
     int64_t confidence_milli; /* of 1 */
     uint64_t command_id;      /* 0: a proposal, not a command */
+    /* Of a proposal: the question it answers; "": it does not say. */
+    char request_id[WIRE_NAME_BYTES];
 };
 MUST_USE enum err wire_control_encode(const struct wire_control *control, struct text *text);
 MUST_USE enum err wire_control_decode(struct str body, struct wire_control *ret_control,
@@ -314,7 +316,7 @@ MUST_USE enum err wire_control_decode(struct str body, struct wire_control *ret_
 struct wire_inference {
     char device_id[ID_BYTES_MAX + 1];
     int64_t temperature_micro, humidity_micro, sound_micro; /* C, %, RMS of full scale */
-    int64_t at_ms;                                          /* epoch; "ts" */
+    int64_t at_ms;                                          /* "ts": epoch seconds, a fraction */
     char request_id[WIRE_NAME_BYTES];                       /* "": none */
 };
 MUST_USE enum err wire_inference_encode(const struct wire_inference *inference, struct text *text);

@@ -299,6 +299,16 @@ TEST(without_a_model_nothing_moves)
 
 static const struct bus_from staff = {.role = BUS_STAFF, .actor = STR_INIT("token:ml")};
 
+/* The request_id of what was published last. */
+static const char *kit_window_request(const struct kit *kit)
+{
+    static char id[64];
+    const char *at = strstr(kit->payload, "\"request_id\":\"");
+    CHECK(at != NULL);
+    CHECK_EQ(sscanf(at, "\"request_id\":\"%63[^\"]", id), 1);
+    return id;
+}
+
 static void open_external(struct kit *kit)
 {
     kit_open(kit,
@@ -314,7 +324,7 @@ TEST(a_service_answers)
     CHECK_EQ(kit.published, 1);
     CHECK_EQ(kit.created, 0);
     kit.now_ms += 300;
-    CHECK_OK(climate_propose(kit.climate, W1, 62.4, 0.9, &staff, "m1"));
+    CHECK_OK(climate_propose(kit.climate, W1, 62.4, 0.9, &staff, "", "m1"));
     kit_settle(&kit);
     CHECK_EQ(kit.created, 1);
     CHECK_STR(kit.command_payload, "{\"position\":62}");
@@ -327,11 +337,11 @@ TEST(a_service_answers)
     /* Unsure: held. */
     kit_pass(&kit, MINUTE);
     kit_readings(&kit, 24, 45, 0.02);
-    CHECK_OK(climate_propose(kit.climate, W1, 10, 0.3, &staff, "m2"));
+    CHECK_OK(climate_propose(kit.climate, W1, 10, 0.3, &staff, "", "m2"));
     kit_settle(&kit);
     CHECK_STR(kit_window(&kit).decision, "held_low_confidence");
     /* Unasked: a proposal all the same. */
-    CHECK_OK(climate_propose(kit.climate, W1, 10, 1, &staff, "m3"));
+    CHECK_OK(climate_propose(kit.climate, W1, 10, 1, &staff, "", "m3"));
     kit_settle(&kit);
     CHECK_EQ(kit.created, 2);
     CHECK_STR(kit_window(&kit).asked_because, "unasked");
@@ -354,9 +364,47 @@ TEST(nobody_answers)
     CHECK_STR(kit.row_decision[0], "no_answer");
     CHECK(isnan(kit.row[0].position_pct));
     /* Too late is unasked. */
-    CHECK_OK(climate_propose(kit.climate, W1, 10, 1, &staff, "m3"));
+    CHECK_OK(climate_propose(kit.climate, W1, 10, 1, &staff, "", "m3"));
     kit_settle(&kit);
     CHECK_STR(kit_window(&kit).asked_because, "unasked");
+    kit_close(&kit);
+}
+
+/* The answer to the first question comes when the second waits: what it says is about other air. */
+TEST(a_late_answer_is_not_taken_for_the_newer_question)
+{
+    struct kit kit;
+    open_external(&kit);
+    kit_readings(&kit, 22, 45, 0.02);
+    char first[64];
+    CHECK_OK(str_copy(first, sizeof(first), str_from(kit_window_request(&kit))));
+    kit_pass(&kit, climate_rules.answer_ms);
+    kit_pass(&kit, MINUTE);
+    kit_reading(&kit, "temperature", 25);
+    kit_pass(&kit, SECOND);
+    CHECK_EQ(kit.published, 2);
+    const char *second = kit_window_request(&kit);
+    CHECK(strcmp(first, second) != 0);
+    CHECK_ERR(climate_propose(kit.climate, W1, 90, 1, &staff, first, "m1"), ERR_CONFLICT);
+    kit_settle(&kit);
+    CHECK_EQ(kit.created, 0);
+    CHECK_EQ(kit_stats(&kit)->answers, 0);
+    kit_predictions(&kit, 0, 10);
+    CHECK_STR(kit.row_decision[0], "refused");
+    CHECK_STR(kit.row_because[0], "unasked");
+    CHECK_NEAR(kit.row[0].position_pct, 90, 0);
+    /* The newer one still waits, and takes its own answer. */
+    CHECK_OK(climate_propose(kit.climate, W1, 40, 1, &staff, second, "m2"));
+    kit_settle(&kit);
+    CHECK_EQ(kit.created, 1);
+    CHECK_STR(kit.command_payload, "{\"position\":40}");
+    CHECK_STR(kit_window(&kit).decision, "commanded");
+    CHECK_STR(kit_window(&kit).asked_because, "change");
+    /* Nor later, when the newer one was answered. */
+    CHECK_ERR(climate_propose(kit.climate, W1, 90, 1, &staff, first, "m3"), ERR_CONFLICT);
+    kit_settle(&kit);
+    CHECK_EQ(kit.created, 1);
+    CHECK_NEAR(kit_window(&kit).answer.position_pct, 40, 0);
     kit_close(&kit);
 }
 
@@ -367,18 +415,19 @@ TEST(proposals_of_the_wrong_kind_or_hand_are_refused)
     const struct bus_from board = {.role = BUS_DEVICE, .machine_id = W1},
                           nobody = {.role = BUS_NOBODY};
     kit_readings(&kit, 22, 45, 0.02);
-    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &board, NULL), ERR_REFUSED);
-    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &nobody, NULL), ERR_REFUSED);
-    CHECK_ERR(climate_propose(kit.climate, STR("window-2"), 50, 1, &staff, NULL), ERR_NOT_FOUND);
+    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &board, "", NULL), ERR_REFUSED);
+    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &nobody, "", NULL), ERR_REFUSED);
+    CHECK_ERR(climate_propose(kit.climate, STR("window-2"), 50, 1, &staff, "", NULL),
+              ERR_NOT_FOUND);
     const double bad[] = {-1, 101, NAN, INFINITY};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        CHECK_ERR(climate_propose(kit.climate, W1, bad[i], 1, &staff, NULL), ERR_INPUT);
-        CHECK_ERR(climate_propose(kit.climate, W1, 50, bad[i] + 0.5, &staff, NULL), ERR_INPUT);
+        CHECK_ERR(climate_propose(kit.climate, W1, bad[i], 1, &staff, "", NULL), ERR_INPUT);
+        CHECK_ERR(climate_propose(kit.climate, W1, 50, bad[i] + 0.5, &staff, "", NULL), ERR_INPUT);
     }
     CHECK_EQ(kit.created, 0);
     kit_close(&kit);
     open_own(&kit);
-    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &staff, NULL), ERR_REFUSED);
+    CHECK_ERR(climate_propose(kit.climate, W1, 50, 1, &staff, "", NULL), ERR_REFUSED);
     kit_close(&kit);
 }
 

@@ -242,12 +242,20 @@ TEST(controls)
     CHECK_OK(wire_control_decode(STR("{\"position\": 1e1, \"confidence\": 1}"), &back, NULL));
     CHECK_EQ(back.position_milli, 10000);
     CHECK_EQ(back.command_id, 0);
+    CHECK_STR(back.request_id, "");
+    control = (struct wire_control){.position_milli = 1000, .request_id = "r-1"};
+    CHECK_OK(wire_control_encode(&control, fresh()));
+    CHECK_SLICE(written(), "{\"position\":1,\"request_id\":\"r-1\"}");
+    CHECK_OK(wire_control_decode(written(), &back, NULL));
+    CHECK_STR(back.request_id, "r-1");
+    check_prefixes(as_control);
     static const char *const bad[] = {"{\"position\":100.001}",
                                       "{\"position\":-1}",
                                       "{\"position\":\"10\"}",
                                       "{\"confidence\":0.5}",
                                       "{\"position\":NaN}",
                                       "{\"position\":1e400}",
+                                      "{\"position\":5,\"request_id\":7}",
                                       "{\"position\":5,\"confidence\":1.5}"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
         CHECK_EQ(wire_control_decode(str_from(bad[i]), &back, NULL), ERR_INPUT);
