@@ -40,6 +40,10 @@ void show_command(struct json_out *out, const char *key, const struct queue_comm
     out_time(out, "claimed_at", command->claimed_at_ms);
     out_time(out, "finished_at", command->finished_at_ms);
     out_text(out, "created_by", command->created_by);
+    if (command->request_id.len > 0)
+        out_text(out, "request_id", command->request_id);
+    else
+        out_null(out, "request_id");
     if (command->settled_by.len > 0)
         out_text(out, "settled_by", command->settled_by);
     if (command->evidence.len > 0)

@@ -96,6 +96,14 @@ void web_machine_changed(void *cookie, struct str machine_id)
 
 /* ---- readings and windows ---- */
 
+/* Climate heard of the reading before us, in this same turn of the loop. */
+static bool led_to_question(struct web *web, struct str machine_id)
+{
+    struct climate_window window;
+    return climate_window_get(web->climate, machine_id, &window) &&
+           window.asked_at_ms == web_now_ms(web);
+}
+
 static void reading_stored(void *cookie, struct str machine_id,
                            const struct telemetry_reading *readings, uint32_t count,
                            const char *request_id)
@@ -103,7 +111,10 @@ static void reading_stored(void *cookie, struct str machine_id,
     struct web *web = cookie;
     (void)readings;
     web_air_reading(web->air, machine_id);
-    log_line(LOG_DEBUG, "reading", "request_id", "%s", request_id, "count", "%u", count, NULL);
+    char id[FLEET_ID_BYTES];
+    if (request_id != NULL && str_copy(id, sizeof(id), machine_id) == ERR_OK)
+        log_line(led_to_question(web, machine_id) ? LOG_INFO : LOG_DEBUG, "reading", "request_id",
+                 "%s", request_id, "machine_id", "%s", id, "count", "%u", count, NULL);
 }
 
 static void window_changed(void *cookie, struct str machine_id)

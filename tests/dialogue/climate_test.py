@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Windows: what is asked and answered, who may decide, and the model behind it."""
+import json
+
 import harness
 from harness import until
 from mqtt_client import Mqtt, port_of
@@ -50,7 +52,16 @@ class External(harness.Case):
         self.assertEqual((predictions[0]['position'], predictions[0]['source'], predictions[0]['command_id']),
                          (80, 'external', command))
         # From the reading to the command by one id, in the log and on record.
-        self.assertTrue(self.admin.show(command)['created_by'])
+        one = request.json['request_id']
+        shown = self.admin.show(command)
+        self.assertEqual((shown['request_id'], shown['meta']['request_id']), (one, one))
+        self.assertEqual(shown['created_by'], 'climate:external')
+        subjects = {(row['action'], row['subject']) for row in self.admin.get('/api/audit').json['items']
+                    if row['request_id'] == one}
+        self.assertIn(('command.create', f'command:{command}'), subjects)
+        readings = [line for line in map(json.loads, filter(lambda text: one in text, self.srv.log().splitlines()))
+                    if line['what'] == 'reading']
+        self.assertEqual([line['machine_id'] for line in readings], ['w-1'])
 
     def test_low_confidence_holds(self):
         self.sense()

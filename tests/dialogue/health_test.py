@@ -109,6 +109,7 @@ class Server(harness.Shared):
                                 {'machine_id': self.name, 'command': 'set_position', 'payload': {'position': 5}},
                                 headers={'X-Request-Id': f'corr-{self.name}'})
         self.assertEqual(reply.status, 201)
+        self.assertEqual(self.admin.show(reply.json['command_id'])['request_id'], f'corr-{self.name}')
         rows = [row for row in self.admin.get('/api/audit').json['items'] if row['request_id'] == f'corr-{self.name}']
         self.assertTrue(rows)
         self.assertTrue(any(f'corr-{self.name}' in line for line in self.srv.log().splitlines()))
