@@ -12,9 +12,11 @@
 #include "machine/window/window_room.h"
 
 #define CLIMATE_SENSE_S 10
-/* Weather and guests: seeds to teach with begin here, those to examine with there. */
+/* Weather and guests: seeds to teach with begin here, those to examine with there; and those that
+ * nobody looks at before a model is finished. */
 #define CLIMATE_SEED_TRAIN 1
 #define CLIMATE_SEED_TEST  1000001
+#define CLIMATE_SEED_FRESH 2000001
 
 /* ---- judging ---- */
 struct climate_controller {

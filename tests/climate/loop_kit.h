@@ -19,6 +19,34 @@
 
 #define LOOP_PRESET AUTOMAT_SOURCE_DIR "/models/window/preset.bin"
 
+/* What model and thermostat differ by, in points of the time in comfort. */
+struct difference {
+    double sum, squares;
+    uint32_t count;
+};
+static inline void difference_add(struct difference *difference, double ours, double theirs)
+{
+    double points = 100 * (ours - theirs);
+    difference->sum += points;
+    difference->squares += points * points;
+    difference->count++;
+}
+static inline double difference_mean(const struct difference *difference)
+{
+    return difference->sum / difference->count;
+}
+/* Of the mean. */
+static inline double difference_error(const struct difference *difference)
+{
+    double n = difference->count, mean = difference_mean(difference);
+    return sqrt((difference->squares - n * mean * mean) / (n - 1) / n);
+}
+static inline void difference_note(const char *what, const struct difference *difference)
+{
+    NOTE("%s: %+.2f points, standard error %.2f, n %u", what, difference_mean(difference),
+         difference_error(difference), difference->count);
+}
+
 /* Share in comfort of one run, steered by the whole room. */
 static inline double whole_room(uint64_t seed, uint32_t hours, struct climate_stats *ret_stats)
 {

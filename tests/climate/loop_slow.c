@@ -1,5 +1,5 @@
-/* The thermostat of loop_test is the best of its grid on the training seeds, and the difference
- * holds on more seeds.  And teaching from the ground works and is the same twice. */
+/* The thermostat of loop_test is the best of its grid on the training seeds, and what is claimed
+ * holds on fresh ones.  And teaching from the ground works and is the same twice. */
 #include "loop_kit.h"
 
 static void check_tuned(struct climate_thermostat given, uint32_t count, uint32_t hours)
@@ -21,7 +21,23 @@ TEST(the_thermostats_are_the_best_of_their_grid)
     check_tuned((struct climate_thermostat)LOOP_DAY_TUNED, 24, 24);
 }
 
-TEST(the_difference_holds_on_a_hundred_seeds)
+static struct difference compare(const struct climate_controller *ours,
+                                 const struct climate_controller *theirs, uint32_t count,
+                                 uint32_t hours)
+{
+    struct difference difference = {0};
+    for (uint64_t seed = CLIMATE_SEED_FRESH; seed < CLIMATE_SEED_FRESH + count; seed++) {
+        const struct climate_run run = {seed, hours};
+        difference_add(&difference, climate_run_judge(&run, ours).comfort,
+                       climate_run_judge(&run, theirs).comfort);
+    }
+    difference_note(hours == 1 ? "hours" : "days", &difference);
+    return difference;
+}
+
+/* What is claimed, on seeds that nothing was chosen on: equal within noise or better over an hour,
+ * ahead over a day. */
+TEST(the_claim_holds_on_fresh_seeds)
 {
     struct climate_thermostat hour = LOOP_HOUR_TUNED, day = LOOP_DAY_TUNED;
     struct climate_controller hour_other = climate_thermostat_controller(&hour);
@@ -29,14 +45,10 @@ TEST(the_difference_holds_on_a_hundred_seeds)
     struct climate_model *model = loop_preset();
     struct climate_pilot pilot = {.model = model};
     struct climate_controller steer = climate_pilot_controller(&pilot);
-    double ours_hour = climate_runs_judge(CLIMATE_SEED_TEST, 400, 1, &steer).comfort;
-    double theirs_hour = climate_runs_judge(CLIMATE_SEED_TEST, 400, 1, &hour_other).comfort;
-    NOTE("hours: %.4f, thermostat %.4f", ours_hour, theirs_hour);
-    CHECK(ours_hour > theirs_hour);
-    double ours_day = climate_runs_judge(CLIMATE_SEED_TEST, 100, 24, &steer).comfort;
-    double theirs_day = climate_runs_judge(CLIMATE_SEED_TEST, 100, 24, &day_other).comfort;
-    NOTE("days: %.4f, thermostat %.4f", ours_day, theirs_day);
-    CHECK(ours_day > theirs_day);
+    struct difference hours = compare(&steer, &hour_other, 400, 1);
+    CHECK(difference_mean(&hours) > -2 * difference_error(&hours));
+    struct difference days = compare(&steer, &day_other, 100, 24);
+    CHECK(difference_mean(&days) - 2 * difference_error(&days) > 1);
     climate_model_destroy(model);
 }
 

@@ -1,27 +1,30 @@
-/* Is the room more comfortable than with a good thermostat, on weather nothing was trained on? */
+/* Is the room as comfortable over an hour as with a good thermostat, and more over a day, on
+ * weather that nothing was trained on?  Over an hour no more is true: bench/results/climate.md. */
 #include "loop_kit.h"
 
 #define SEEDS 20
 
-TEST(over_an_hour_the_room_is_more_comfortable_than_with_a_thermostat)
+TEST(over_an_hour_the_room_is_no_worse_than_with_a_thermostat)
 {
     struct climate_thermostat thermostat = LOOP_HOUR_TUNED;
     struct climate_controller other = climate_thermostat_controller(&thermostat);
-    double ours = 0, theirs = 0;
+    struct difference difference = {0};
     uint64_t commands = 0;
     for (uint64_t seed = CLIMATE_SEED_TEST; seed < CLIMATE_SEED_TEST + SEEDS; seed++) {
         struct climate_stats stats;
-        ours += whole_room(seed, 1, &stats) / SEEDS;
-        theirs += climate_run_judge(&(struct climate_run){seed, 1}, &other).comfort / SEEDS;
+        double ours = whole_room(seed, 1, &stats);
+        difference_add(&difference, ours,
+                       climate_run_judge(&(struct climate_run){seed, 1}, &other).comfort);
         commands += stats.commands;
         CHECK(stats.requests > 10);
     }
-    NOTE("in comfort %.4f, with the thermostat %.4f", ours, theirs);
+    difference_note("hours", &difference);
     CHECK(commands > SEEDS);
-    CHECK(ours > theirs);
+    CHECK(difference_mean(&difference) > -2 * difference_error(&difference));
+    CHECK(difference_error(&difference) < 1); /* or that would say nothing */
 }
 
-TEST(over_a_day_too)
+TEST(over_a_day_it_is_more_comfortable)
 {
     struct climate_thermostat thermostat = LOOP_DAY_TUNED;
     struct climate_controller other = climate_thermostat_controller(&thermostat);
@@ -31,8 +34,8 @@ TEST(over_a_day_too)
     struct climate_score ours = climate_runs_judge(CLIMATE_SEED_TEST, SEEDS, 24, &steer);
     struct climate_score theirs = climate_runs_judge(CLIMATE_SEED_TEST, SEEDS, 24, &other);
     NOTE("in comfort %.4f, with the thermostat %.4f", ours.comfort, theirs.comfort);
-    CHECK(ours.comfort > theirs.comfort);
-    CHECK(ours.travel < theirs.travel);
+    CHECK(ours.comfort > theirs.comfort + 0.01);
+    CHECK(ours.travel < theirs.travel / 3);
     climate_model_destroy(model);
 }
 
