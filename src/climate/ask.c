@@ -40,6 +40,21 @@ static void publish(struct climate *climate, const struct ask_op *ask)
                                         .expiry_s = 10});
 }
 
+/* Of the three together: measured only when all are.  NULL: not all are known. */
+static const char *provenance_of(const struct climate *climate, struct str machine_id)
+{
+    enum telemetry_provenance together = TELEMETRY_MEASURED;
+    struct telemetry_latest latest;
+    for (int i = 0; i < CLIMATE_FEATURES; i++) {
+        if (!telemetry_latest_get(climate->options.telemetry, machine_id,
+                                  str_from(climate_rules.feature[i].type), &latest))
+            return NULL;
+        if (together == TELEMETRY_MEASURED || latest.provenance == TELEMETRY_SIMULATED)
+            together = latest.provenance;
+    }
+    return telemetry_provenance_name(together);
+}
+
 /* The window does not know of it yet. */
 static struct ask_op *ask_make(struct climate *climate, const struct watched *window,
                                enum climate_because because, const char *request_id)
@@ -63,7 +78,9 @@ static struct ask_op *ask_make(struct climate *climate, const struct watched *wi
     ask->answer.confidence = NAN;
     ask->answer.spread_pct = NAN;
     ask->has_features = climate_trigger_features(&window->trigger, ask->op.now_ms, &ask->features);
-    if (!ask->has_features)
+    if (ask->has_features)
+        ask->provenance = provenance_of(climate, str_from(window->machine_id));
+    else
         ask->features = (struct climate_features){NAN, NAN, NAN};
     return ask;
 }

@@ -133,6 +133,7 @@ struct climate_prediction {
     struct str machine_id, decision, asked_because, source, model_version;
     int64_t at_ms;
     struct climate_features features;
+    struct str provenance; /* of the three together; none: not noted */
     double position_pct, confidence, latency_ms;
     uint64_t command_id;
     bool has_actual; /* a person set the window within 30 min after it */

@@ -153,6 +153,7 @@ struct ask_op {
     uint64_t ask_number;
     int64_t asked_us, trigger_us;
     const char *because, *decision, *source;
+    const char *provenance; /* of the features; NULL: not all are known */
     bool has_features, has_answer;
     struct climate_features features;
     struct climate_answer answer;

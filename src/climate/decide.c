@@ -30,6 +30,10 @@ static enum err record_run(struct store_job *job, struct store_db *db)
     store_bind_f64(stmt, 13, ask->latency_ms);
     store_bind_i64(stmt, 14, (int64_t)ask->command_id);
     store_bind_text(stmt, 15, str_from(ask->op.request_id));
+    if (ask->provenance != NULL)
+        store_bind_text(stmt, 16, str_from(ask->provenance));
+    else
+        store_bind_null(stmt, 16);
     enum err err = store_exec(db, stmt, NULL);
     if (err != ERR_OK)
         return err;

@@ -44,7 +44,7 @@ static enum err take_prediction(struct op *op, struct store_stmt *stmt,
     row->command_id = (uint64_t)store_col_i64(stmt, 13);
     row->has_actual = !store_col_null(stmt, 14);
     row->actual_pct = climate_col_number(stmt, 14);
-    return ERR_OK;
+    return store_col_null(stmt, 15) ? ERR_OK : take_text(op, stmt, 15, &row->provenance);
 }
 
 static enum err predictions_run(struct store_job *job, struct store_db *db)

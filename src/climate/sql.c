@@ -5,7 +5,8 @@
 
 #define PREDICTION_COLUMNS                                                                         \
     "SELECT prediction_id, machine_id, decision, asked_because, source, model_version, at_ms, "    \
-    "temperature, humidity, sound_volume, position, confidence, latency_ms, command_id, actual "   \
+    "temperature, humidity, sound_volume, position, confidence, latency_ms, command_id, actual, "  \
+    "provenance "                                                                                  \
     "FROM climate_prediction "
 
 static const char *const statements[SQL_COUNT] = {
@@ -21,8 +22,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PREDICTION_INSERT] =
         "INSERT INTO climate_prediction (machine_id, at_ms, temperature, humidity, sound_volume, "
         "position, spread, confidence, decision, asked_because, source, model_version, latency_ms, "
-        "command_id, request_id) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "command_id, request_id, provenance) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     [SQL_PREDICTION_ACTUAL] =
         "UPDATE climate_prediction SET actual = ?2 WHERE machine_id = ?1 AND actual IS NULL "
         "AND at_ms >= ?3 AND at_ms <= ?4 AND prediction_id > "

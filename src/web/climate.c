@@ -33,8 +33,10 @@ static void number_of(struct json_out *out, const char *key, uint64_t number)
         out_null(out, key);
 }
 
-static void show_features(struct json_out *out, const struct climate_window *window)
+static void show_features(struct json_out *out, const struct web *web,
+                          const struct climate_window *window)
 {
+    struct telemetry_latest latest;
     const double values[CLIMATE_FEATURES] = {window->features.temperature_c,
                                              window->features.humidity_pct,
                                              window->features.sound_volume};
@@ -46,6 +48,9 @@ static void show_features(struct json_out *out, const struct climate_window *win
         out_open(out, names[i], '{');
         number_or_null(out, "value", values[i]);
         out_time(out, "at", window->features_at_ms[i]);
+        if (telemetry_latest_get(web->telemetry, str_from(window->machine_id), str_from(names[i]),
+                                 &latest))
+            out_word(out, "provenance", telemetry_provenance_name(latest.provenance));
         out_close(out, '}');
     }
     out_close(out, '}');
@@ -142,7 +147,7 @@ void show_window(struct json_out *out, const struct web *web, const struct clima
     out_word(out, "mode", window->mode == CLIMATE_AUTO ? "auto" : "manual");
     show_position(out, web, window);
     show_target(out, web, window);
-    show_features(out, window);
+    show_features(out, web, window);
     show_answer(out, window);
     word_or_null(out, "decision", window->decision);
     out_time(out, "asked_at", window->asked_at_ms);
@@ -239,6 +244,7 @@ static void show_prediction(struct json_out *out, const struct climate_predictio
     number_or_null(out, "temperature", prediction->features.temperature_c);
     number_or_null(out, "humidity", prediction->features.humidity_pct);
     number_or_null(out, "sound_volume", prediction->features.sound_volume);
+    text_or_null(out, "provenance", prediction->provenance);
     number_or_null(out, "position", prediction->position_pct);
     number_or_null(out, "confidence", prediction->confidence);
     text_or_null(out, "decision", prediction->decision);
@@ -313,6 +319,11 @@ static void model_show(struct web_call *call)
     out_u64(out, "samples_people", info.samples_people);
     number_or_null(out, "error", info.error_pct);
     word_or_null(out, "origin", info.origin);
+    /* All begin with the one that ships with the program. */
+    word_or_null(out, "taught_in",
+                 info.version == 0         ? NULL
+                 : info.samples_people > 0 ? "simulation, then by people"
+                                           : "simulation");
     out_word(out, "source",
              call->web->options.climate_source != NULL ? call->web->options.climate_source : "own");
     out_close(out, '}');

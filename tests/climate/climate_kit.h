@@ -45,7 +45,7 @@ struct kit {
     char command_payload[128], command_meta[256], command_by[96], command_request[96];
     /* rows read */
     struct climate_prediction row[32];
-    char row_decision[32][24], row_because[32][16], row_version[32][24];
+    char row_decision[32][24], row_because[32][16], row_version[32][24], row_provenance[32][16];
     size_t rows;
     bool more;
     struct climate_error_point point[32];
@@ -114,11 +114,12 @@ static const struct queue_kind *const kit_kinds[] = {&kit_kind, NULL};
 /* Only the tables this room needs, so that another room's cannot fail its tests. */
 static inline const struct store_migration *kit_tables(void)
 {
-    static struct store_migration table[5];
+    static struct store_migration table[6];
     static const char *const name[] = {
         "record/migrations/0001_record.sql", "queue/migrations/0004_queue.sql",
-        "telemetry/migrations/0007_telemetry.sql", "climate/migrations/0008_climate.sql"};
-    for (int i = 0; i < 4; i++)
+        "telemetry/migrations/0007_telemetry.sql", "climate/migrations/0008_climate.sql",
+        "climate/migrations/0011_climate_provenance.sql"};
+    for (int i = 0; i < 5; i++)
         table[i] = (struct store_migration){
             i + 1, name[i], kit_read_file(kit_path(AUTOMAT_SOURCE_DIR "/src", name[i]), NULL)};
     return table;
@@ -344,6 +345,7 @@ static inline void kit_rows(void *cookie, enum err err, const struct climate_pre
         CHECK_OK(str_copy(kit->row_decision[i], 24, rows[i].decision));
         CHECK_OK(str_copy(kit->row_because[i], 16, rows[i].asked_because));
         CHECK_OK(str_copy(kit->row_version[i], 24, rows[i].model_version));
+        CHECK_OK(str_copy(kit->row_provenance[i], 16, rows[i].provenance));
     }
 }
 static inline void kit_predictions(struct kit *kit, uint64_t before_id, uint32_t limit)

@@ -456,6 +456,25 @@ TEST(predictions_are_read_in_pages_newest_first)
     kit_close(&kit);
 }
 
+/* A room of which one value is simulated is no measured room. */
+TEST(a_prediction_says_where_its_values_came_from)
+{
+    struct kit kit;
+    open_own(&kit);
+    kit_readings(&kit, 22, 45, 0.02);
+    kit_pass(&kit, MINUTE);
+    struct telemetry_reading made = {
+        .type = "humidity", .value = 55, .at_ms = kit.now_ms, .provenance = TELEMETRY_SIMULATED};
+    CHECK_OK(telemetry_ingest_readings(kit.telemetry, W1, &made, 1, NULL, NULL, NULL));
+    kit_settle(&kit);
+    kit_pass(&kit, MINUTE);
+    kit_predictions(&kit, 0, 10);
+    CHECK_EQ(kit.rows, 2);
+    CHECK_STR(kit.row_provenance[1], "measured");
+    CHECK_STR(kit.row_provenance[0], "simulated");
+    kit_close(&kit);
+}
+
 TEST(what_a_person_set_stands_beside_what_was_said)
 {
     struct kit kit;

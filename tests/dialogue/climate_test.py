@@ -111,8 +111,10 @@ class Own(harness.Case):
         self.assertTrue(0 <= window['answer']['position'] <= 100)
         prediction = until(lambda: admin.get('/api/climate/w-1/predictions').json['items'], what='the record')[0]
         self.assertEqual((prediction['temperature'], prediction['source']), (30, 'own'))
+        self.assertEqual(window['features']['temperature']['provenance'], 'measured')
+        self.assertEqual((prediction['provenance'], prediction['actual']), ('measured', None))
         model = admin.get('/api/climate/model').json
-        self.assertEqual(model['source'], 'own')
+        self.assertEqual((model['source'], model['taught_in']), ('own', 'simulation'))
         self.assertEqual(admin.get('/api/climate/model/errors').status, 200)
         self.refused(admin.put('/api/climate/w-1', {'mode': 'dreaming'}), 400, 'bad_value', 'mode')
         self.refused(admin.put('/api/climate/w-2', {'mode': 'auto'}), 404, 'unknown_window')
