@@ -10,6 +10,7 @@
 #define DISK_FAILED_BYTES      (32 * MIB)
 #define DISK_DEGRADED_BYTES    (512 * MIB)
 #define OUTBOX_DEGRADED_AGE_MS 60000
+#define REMEMBERED_MS          (60 * 60 * 1000) /* what happened before is history */
 
 enum health { HEALTH_OK, HEALTH_DEGRADED, HEALTH_FAILED };
 
@@ -41,6 +42,31 @@ static void say(struct check *check, enum health health, const char *why)
 {
     check->health = health;
     (void)snprintf(check->why, sizeof(check->why), "%s", why);
+}
+
+/* Counters only grow: when they did is what a check asks. */
+void web_health_tick(struct web *web)
+{
+    struct web_health *health = &web->health;
+    const struct climate_stats *climate = climate_stats_get(web->climate);
+    struct telemetry_stats telemetry;
+    telemetry_stats_get(web->telemetry, &telemetry);
+    if (telemetry.sink_dropped_rows != health->dropped_rows)
+        health->dropped_mono_ms = web_mono_ms(web);
+    health->dropped_rows = telemetry.sink_dropped_rows;
+    if (climate->no_answer != health->unanswered) {
+        health->unanswered_mono_ms = web_mono_ms(web);
+        health->unanswered_in_row += climate->no_answer - health->unanswered;
+    }
+    health->unanswered = climate->no_answer;
+    if (climate->answers_external != health->answers)
+        health->unanswered_in_row = 0;
+    health->answers = climate->answers_external;
+}
+
+static bool lately(const struct web *web, int64_t mono_ms)
+{
+    return mono_ms != 0 && web_mono_ms(web) - mono_ms < REMEMBERED_MS;
 }
 
 static void check_store(const struct web *web, struct check *check)
@@ -87,23 +113,31 @@ static void check_outbox(const struct web *web, struct check *check)
     telemetry_stats_get(web->telemetry, &stats);
     int64_t age_ms =
         stats.outbox_oldest_ms != 0 ? loop_wall_ms(web->loop) - stats.outbox_oldest_ms : 0;
-    if (age_ms < OUTBOX_DEGRADED_AGE_MS && stats.sink_dropped_rows == 0)
+    if (age_ms < OUTBOX_DEGRADED_AGE_MS && !lately(web, web->health.dropped_mono_ms))
         return;
     check->health = HEALTH_DEGRADED;
-    (void)snprintf(check->why, sizeof(check->why),
-                   "%llu rows wait for ClickHouse, the oldest for %lld s; %llu were dropped.",
-                   (unsigned long long)stats.outbox_rows, (long long)(age_ms / 1000),
-                   (unsigned long long)stats.sink_dropped_rows);
+    (void)snprintf(
+        check->why, sizeof(check->why),
+        "%llu rows wait for ClickHouse, the oldest for %lld s; %llu were dropped since the start.",
+        (unsigned long long)stats.outbox_rows, (long long)(age_ms / 1000),
+        (unsigned long long)stats.sink_dropped_rows);
 }
 
 static void check_climate(const struct web *web, struct check *check)
 {
-    struct climate_model_info info = climate_model_info_get(web->climate);
-    if (web->options.climate_source == NULL || strcmp(web->options.climate_source, "own") == 0) {
-        if (info.version == 0)
+    const char *source = web->options.climate_source;
+    if (source == NULL || strcmp(source, "own") == 0) {
+        if (climate_model_info_get(web->climate).version == 0)
             say(check, HEALTH_DEGRADED, "No model could be read; windows are held.");
+    } else if (strcmp(source, "external") != 0) {
+        say(check, HEALTH_OK, "Nobody is asked (--climate off).");
+    } else if (web->health.unanswered_in_row > 0 && lately(web, web->health.unanswered_mono_ms)) {
+        check->health = HEALTH_DEGRADED;
+        (void)snprintf(check->why, sizeof(check->why),
+                       "The service on MQTT did not answer the last %llu questions.",
+                       (unsigned long long)web->health.unanswered_in_row);
     } else {
-        say(check, HEALTH_OK, "The own model is not asked (--climate).");
+        say(check, HEALTH_OK, "A service on MQTT answers (--climate external).");
     }
 }
 
@@ -115,8 +149,37 @@ static const struct {
     {"clickhouse", check_clickhouse}, {"outbox", check_outbox}, {"climate_model", check_climate},
 };
 
+/* Every one of them, also behind one that failed.  The worst; of several the first. */
+static enum health look_at_all(struct web *web, struct json_out *out, const char **ret_name,
+                               struct check *ret_worst)
+{
+    static const char *const words[] = {"ok", "degraded", "failed"};
+    *ret_worst = (struct check){HEALTH_OK, ""};
+    *ret_name = "";
+    web_health_tick(web);
+    out_open(out, NULL, '[');
+    for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
+        struct check check = {HEALTH_OK, ""};
+        checks[i].look(web, &check);
+        out_open(out, NULL, '{');
+        out_word(out, "name", checks[i].name);
+        out_word(out, "status", words[check.health]);
+        if (check.why[0] != 0)
+            out_word(out, "why", check.why);
+        else
+            out_null(out, "why");
+        out_close(out, '}');
+        if (check.health > ret_worst->health) {
+            *ret_worst = check;
+            *ret_name = checks[i].name;
+        }
+    }
+    out_close(out, ']');
+    return ret_worst->health;
+}
+
 static void unready(struct web *web, struct http_request *req, const struct web_front *front,
-                    const char *name, const struct check *check)
+                    const char *name, const struct check *check, struct str items)
 {
     char detail[240];
     (void)snprintf(detail, sizeof(detail), "%s: %s", name, check->why);
@@ -124,36 +187,19 @@ static void unready(struct web *web, struct http_request *req, const struct web_
         web, req, front,
         &(struct web_problem){.status = 503,
                               .code = strcmp(name, "store") == 0 ? "store_failed" : "not_ready",
-                              .detail = detail});
+                              .detail = detail,
+                              .checks = items});
 }
 
 void web_readyz(struct web *web, struct http_request *req, struct web_front *front)
 {
-    static const char *const names[] = {"ok", "degraded", "failed"};
     struct buf items, body;
     buf_init(&items, 8 * KIB);
     buf_init(&body, 8 * KIB);
     struct json_out out = {&items, ERR_OK}, head = {&body, ERR_OK};
     struct check check;
-    enum health worst = HEALTH_OK;
-    size_t at = 0;
-    out_open(&out, NULL, '[');
-    for (; at < ARRAY_COUNT(checks); at++) {
-        check = (struct check){HEALTH_OK, ""};
-        checks[at].look(web, &check);
-        if (check.health == HEALTH_FAILED)
-            break;
-        out_open(&out, NULL, '{');
-        out_word(&out, "name", checks[at].name);
-        out_word(&out, "status", names[check.health]);
-        if (check.why[0] != 0)
-            out_word(&out, "why", check.why);
-        else
-            out_null(&out, "why");
-        out_close(&out, '}');
-        worst = check.health > worst ? check.health : worst;
-    }
-    out_close(&out, ']');
+    const char *name;
+    enum health worst = look_at_all(web, &out, &name, &check);
     out_open(&head, NULL, '{');
     out_word(&head, "status", worst == HEALTH_OK ? "ready" : "degraded");
     out_raw(&head, "checks", buf_str(&items), "[]");
@@ -163,8 +209,8 @@ void web_readyz(struct web *web, struct http_request *req, struct web_front *fro
                         &(struct web_problem){.status = 503,
                                               .code = "stopping",
                                               .detail = "The server is shutting down."});
-    else if (at < ARRAY_COUNT(checks))
-        unready(web, req, front, checks[at].name, &check);
+    else if (worst == HEALTH_FAILED)
+        unready(web, req, front, name, &check, buf_str(&items));
     else
         answer_now(web, req, front, 200, buf_str(&body));
     buf_finish(&items);

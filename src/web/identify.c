@@ -38,9 +38,12 @@ static bool unknown_token(struct web *web, const struct http_request *req,
     web->metrics.problems_auth++;
     if (!access_rate_take(access_rate_table(web->access, ACCESS_RATE_READ), str_from(key),
                           web_mono_ms(web), &retry_ms)) {
-        *ret_problem = (struct web_problem){429, "rate_limited",
-                                            "Too many calls with tokens that nobody knows.", NULL,
-                                            (uint32_t)((retry_ms + 999) / 1000)};
+        *ret_problem = (struct web_problem){
+            .status = 429,
+            .code = "rate_limited",
+            .detail = "Too many calls with tokens that nobody knows.",
+            .retry_after_s = (uint32_t)((retry_ms + 999) / 1000),
+        };
         return false;
     }
     *ret_problem = (struct web_problem){.status = 401,
@@ -248,8 +251,12 @@ bool web_authorise(struct web *web, const struct http_request *req, const struct
     if (access_rate_take(access_rate_table(web->access, class), key, web_mono_ms(web), &retry_ms))
         return true;
     web->metrics.problems_rate++;
-    *ret_problem = (struct web_problem){429, "rate_limited", "Too many calls; come again later.",
-                                        NULL, (uint32_t)((retry_ms + 999) / 1000)};
+    *ret_problem = (struct web_problem){
+        .status = 429,
+        .code = "rate_limited",
+        .detail = "Too many calls; come again later.",
+        .retry_after_s = (uint32_t)((retry_ms + 999) / 1000),
+    };
     return false;
 }
 

@@ -10,9 +10,11 @@ static uint32_t seconds_up(int64_t ms)
 
 static void reply_too_many(struct web_call *call, int64_t retry_ms)
 {
-    web_reply_problem(call, &(struct web_problem){429, "too_many_attempts",
-                                                  "Too many failed attempts; come again later.",
-                                                  NULL, seconds_up(retry_ms)});
+    web_reply_problem(call,
+                      &(struct web_problem){.status = 429,
+                                            .code = "too_many_attempts",
+                                            .detail = "Too many failed attempts; come again later.",
+                                            .retry_after_s = seconds_up(retry_ms)});
 }
 
 /* ---- sessions ---- */

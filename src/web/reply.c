@@ -88,6 +88,8 @@ static void problem_json(struct json_out *out, const char *request_id,
     if (problem->field != NULL && problem->field[0] != 0)
         out_word(out, "field", problem->field);
     out_word(out, "request_id", request_id);
+    if (problem->checks.len > 0)
+        out_raw(out, "checks", problem->checks, "[]");
     out_close(out, '}');
 }
 

@@ -134,6 +134,7 @@ void web_tick(struct web *web)
     web_roads_tick(web);
     web_controls_tick(web);
     web_registry_tick(web->registry);
+    web_health_tick(web);
 }
 
 /* ---- made, stopped, destroyed ---- */

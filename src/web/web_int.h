@@ -97,6 +97,7 @@ struct web_problem {
     const char *detail;
     const char *field;      /* NULL: none */
     uint32_t retry_after_s; /* 0: none */
+    struct str checks;      /* of /readyz, JSON; or none */
 };
 MUST_USE bool web_identify(struct web *web, const struct http_request *req,
                            const struct web_route *route, struct web_caller *ret_caller,
@@ -336,6 +337,15 @@ struct web_metrics {
     struct metrics_histogram request_s; /* HTTP, from the head to the answer */
 };
 
+/* ---- health.c: what is remembered, so that a fault of long ago does not count for ever ---- */
+
+struct web_health {
+    uint64_t dropped_rows, answers, unanswered; /* as the rooms counted when last looked */
+    uint64_t unanswered_in_row;
+    int64_t dropped_mono_ms, unanswered_mono_ms; /* when that last grew; 0: never */
+};
+void web_health_tick(struct web *web);
+
 struct web {
     struct web_options options;
     struct loop *loop;
@@ -367,6 +377,7 @@ struct web {
     void (*stop_done)(void *cookie);
     void *stop_cookie;
     struct web_metrics metrics;
+    struct web_health health;
     json_t *empty; /* {} */
 };
 

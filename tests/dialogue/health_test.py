@@ -143,6 +143,30 @@ class Silence(harness.Case):
               what='its end')
 
 
+class Readiness(harness.Case):
+    def checks(self, reply):
+        return {check['name']: check for check in reply.json['checks']}
+
+    def test_a_service_that_does_not_answer(self):
+        server = self.server('--mqtt', '127.0.0.1:0', '--climate', 'external')
+        admin = server.admin()
+        token = admin.post('/api/machines', {'machine_id': 'w-1', 'kind': 'window'}).json['token']
+        look = server.client()
+
+        def climate():
+            return self.checks(look.get('/readyz'))['climate_model']
+        self.assertEqual(climate()['status'], 'ok')
+        device = Mqtt(port_of(server), 'w-1', token)
+        self.addCleanup(device.drop)
+        device.publish('sensor/w-1/readings', {'temperature': 29.5, 'humidity': 60, 'sound_volume': 0.01})
+        until(lambda: climate()['status'] == 'degraded', what='the silence to be noticed')
+        self.assertIn('did not answer', climate()['why'])
+        service = Mqtt(port_of(server), 'ml', server.admin_token)
+        self.addCleanup(service.drop)
+        service.publish('window/w-1/control', {'position': 80, 'confidence': 0.9})
+        until(lambda: climate()['status'] == 'ok', what='the answer to be noticed')
+
+
 class Doors(harness.Case):
     def certificate(self):
         key, cert = self.folder / 'key.pem', self.folder / 'cert.pem'

@@ -334,6 +334,10 @@ class FullDisk(harness.Case):
         self.assertEqual({row['command_id'] for row in admin.pages('/api/commands?limit=200')}, good)
         self.assertEqual(admin.state(running), 'running')
         self.assertEqual(server.client().get('/healthz').status, 200)
+        reply = server.client().get('/readyz')
+        self.refused(reply, 503, 'store_failed')
+        checks = {check['name']: check['status'] for check in reply.json['checks']}
+        self.assertEqual((checks['store'], checks['mqtt'], len(checks)), ('failed', 'ok', 6))
 
         self.limit(server, resource.RLIM_INFINITY)       # room again: no restart is needed
         reply = until(lambda: next((one for one in [admin.create('m-1', key=key)] if one.status == 201), None),
