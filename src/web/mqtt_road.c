@@ -11,12 +11,13 @@
 
 #include <string.h>
 
-#define ROAD_BUCKETS    8192
-#define ROADS_MAX       20000
-#define OFFER_AGAIN_MS  30000
-#define OFFER_EXPIRY_S  30 /* an older one is only confusing */
-#define STOP_EXPIRY_S   60
-#define OFFER_BYTES_MAX (256 * KIB)
+#define ROAD_BUCKETS      8192
+#define ROADS_MAX         20000
+#define HELLO_PATIENCE_MS 5000
+#define OFFER_AGAIN_MS    30000
+#define OFFER_EXPIRY_S    30 /* an older one is only confusing */
+#define STOP_EXPIRY_S     60
+#define OFFER_BYTES_MAX   (256 * KIB)
 
 struct web_road {
     struct web_road *next;      /* in its bucket */
@@ -28,8 +29,9 @@ struct web_road {
     enum queue_state offered_state;
     int64_t offered_mono_ms;
     int64_t config_version;
-    char *plain_client; /* listens to control and nothing else; NULL: none */
-    char machine_id[];  /* with NUL */
+    char *plain_client;      /* listens to control; NULL: none */
+    int64_t control_mono_ms; /* since */
+    char machine_id[];       /* with NUL */
 };
 
 static struct web_road **bucket_of(const struct web *web, struct str machine_id)
@@ -141,8 +143,10 @@ static void look(struct web *web, struct web_road *road)
     bool again = web_mono_ms(web) - road->offered_mono_ms >= OFFER_AGAIN_MS;
     if (road->offers && (news || again))
         offer(web, road, command, own);
-    /* A board that once said hello claims for itself, whatever it listens to today. */
-    if (!road->offers && road->plain_client != NULL && id128_is_zero(machine->journal_id))
+    /* A board that once said hello claims for itself, whatever it listens to today.  Who listens to
+     * offers as well may be a new board whose hello is still on its way. */
+    bool told = !road->offers || web_mono_ms(web) - road->control_mono_ms >= HELLO_PATIENCE_MS;
+    if (told && road->plain_client != NULL && id128_is_zero(machine->journal_id))
         web_plain_look(web, machine_id, road->open ? STR("open") : plain_actor(road, actor),
                        str_from(road->plain_client), command);
 }
@@ -231,6 +235,7 @@ void web_road_subscribed(struct web *web, const struct bus_from *from, struct st
     if (control) {
         mem_free(road->plain_client);
         road->plain_client = mem_strdup(from->client_id);
+        road->control_mono_ms = web_mono_ms(web);
         if (open)
             open_mention(web, machine_id);
     }

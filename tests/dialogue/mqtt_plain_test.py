@@ -44,6 +44,15 @@ class Plain(harness.Case):
         position = self.admin.get('/api/climate').json['items'][0]['position']
         self.assertEqual((position['value'], position['provenance']), (40, 'estimated'))
 
+    def test_who_listens_to_everything_and_never_says_hello_is_plain(self):
+        """Troubleshooting tells to subscribe to machines/{id}/#; that does not make a sketch a board."""
+        device = self.device()
+        device.subscribe('machines/w-1/#')
+        command = self.order(40)
+        control = device.take(CONTROL)                    # after the time that a hello may take
+        self.assertEqual(control.json['command_id'], command)
+        until(lambda: self.admin.state(command) == 'complete', what='the acknowledgement')
+
     def test_one_after_the_other(self):
         device = self.device()
         for position in (10, 20, 30):
