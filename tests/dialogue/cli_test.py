@@ -166,12 +166,19 @@ class Demo(Cli):
         command = admin.order(machine['machine_id'])
         until(lambda: admin.state(command) not in ('pending', 'running'), seconds=90, what='the brew')
         self.assertEqual(admin.state(command), 'complete')
+        until(lambda: admin.get('/api/telemetry/latest?machine_id=window-1').json['items'], seconds=60, what='the window')
+        until(lambda: admin.get('/api/climate/window-1/predictions').json['items'], seconds=60, what='a prediction')
         server.stop()                                    # and its twin with it
         self.run_cli('demo', 'remove', '--data', str(self.data()))
         admin = self.server().admin()
         left = [one for one in admin.pages('/api/machines') if one['admission'] == 'admitted']
         self.assertEqual(left, [])
         self.assertEqual(admin.state(command), 'complete')               # what happened stays on record
+        with sqlite3.connect(f'{self.data()}/automat.db') as rows:
+            kept = rows.execute('SELECT COUNT(*) FROM climate_prediction').fetchone()[0]
+        rows.close()
+        self.assertGreater(kept, 0)
+        self.assertEqual(admin.get('/api/climate').json['items'], [])
         self.assertTrue(admin.get('/api/audit/verify').json['intact'])
 
     def test_the_sign_in_link_works_once(self):
