@@ -33,6 +33,7 @@ struct watched {
     struct climate_trigger trigger;
     int64_t trigger_us; /* receipt of the reading that made the question due; 0: none did */
     char trigger_request[REQUEST_ID_BYTES];
+    char asked_request[REQUEST_ID_BYTES]; /* of the newest question */
     int64_t reading_us; /* the same of the message that is being looked at; 0: none is */
     const char *reading_request;
 
@@ -42,7 +43,6 @@ struct watched {
     struct climate_answer answer;
     uint64_t answer_version;
     int64_t asked_at_ms, answered_at_ms;
-    char asked_request[REQUEST_ID_BYTES]; /* of the newest question */
     const char *decision, *asked_because; /* constants */
     struct climate_features asked_features;
     uint64_t command_id;
