@@ -81,7 +81,8 @@ class Secure(harness.Case):
 
     def secure_twin(self, name, token, *args, ca=None):
         return self.twin(self.srv, name, token, '--kind', 'window', '--server', f'https://127.0.0.1:{self.srv.port}',
-                         '--mqtts', f'127.0.0.1:{self.port}', '--cacert', str(ca or self.authority.cert), *args)
+                         '--mqtts', f'127.0.0.1:{self.port}', '--cacert', str(ca or self.authority.cert), *args,
+                         speed=4)  # control steps that a busy host does not miss
 
     # ---- clients of others ----
 
@@ -160,7 +161,8 @@ class Secure(harness.Case):
                                 {'machine_id': 'w-2', 'command': 'set_position', 'payload': {'position': 40}})
         self.assertEqual(reply.status, 201, reply)
         number = reply.json['command_id']
-        until(lambda: self.admin.state(number) == 'complete', what='the order')
+        until(lambda: self.admin.state(number) not in ('pending', 'running'), seconds=90, what='the order')
+        self.assertEqual(self.admin.state(number), 'complete', self.admin.show(number))
         self.assertTrue(self.admin.machine('w-2')['mqtt'])
         until(lambda: self.admin.get('/api/telemetry/latest?machine_id=w-2').json['items'], what='a reading')
         self.assertEqual(twin.stop(), 0)
