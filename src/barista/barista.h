@@ -1,0 +1,211 @@
+/* barista: what the assistant knows and how it is asked: facts and their retrieval, prompts,
+ * recipes that the machine's own rules accept, the dialogues that the models learn from, and the
+ * judgement of what they learned.
+ *
+ * Promises: every fact in an answer's prompt is a row that can be shown; the prompt a model is
+ * trained on and the prompt it is asked with are made by the same function; a recipe it makes
+ * passes the same checks as a person's; a model that is not trained is never asked.
+ *
+ * Facts, corpus and judgement are pure (no loop): any thread.  The service is the loop thread's. */
+#ifndef AUTOMAT_BARISTA_H
+#define AUTOMAT_BARISTA_H
+
+#include "base/base.h"
+#include "lm/lm.h"
+#include "loop/loop.h"
+#include "sys/sys.h"
+
+/* ---- facts: tables of rows (corpus/facts/ *.csv), immutable after load ---- */
+
+struct barista_facts;
+
+struct barista_row {
+    struct str table; /* "capsules", "trouble", ... */
+    struct str id;    /* unique in its table: what an answer cites */
+    struct str text;  /* one line, as it stands in a prompt: "name: Amaro; system: original; ..." */
+    double score;     /* of this retrieval */
+};
+/* ERR_INPUT with file, line and column in `fault`. */
+MUST_USE enum err barista_facts_load(const char *corpus_dir, struct lm_fault *fault,
+                                     struct barista_facts **ret_facts);
+void barista_facts_destroy(struct barista_facts *facts);
+size_t barista_facts_count(const struct barista_facts *facts);
+
+#define BARISTA_ROWS_MAX 6
+/* The rows nearest to the question (and to the last turns, weaker), best first; none when nothing
+ * fits well enough, which is how "I don't know" begins.  Deterministic.  Borrowed from `facts`. */
+size_t barista_retrieve(const struct barista_facts *facts, struct str question, struct str before,
+                        struct barista_row *ret_rows, size_t rows_max);
+
+/* ---- a dialogue and its prompt ---- */
+
+enum barista_role { BARISTA_SYSTEM, BARISTA_FACTS, BARISTA_USER, BARISTA_ASSISTANT };
+struct barista_turn {
+    enum barista_role role;
+    struct str text;
+    bool recipe; /* an assistant's turn that is a recipe in JSON (LM_RECIPE stands before it) */
+};
+enum barista_task { BARISTA_CHAT, BARISTA_CLASSIFY, BARISTA_SUMMARIZE, BARISTA_TEXT };
+
+/* Ids of a prompt, up to and with the mark after which the model speaks.  Old turns are left out,
+ * oldest first, until at least `room` ids are free in `context`; the system turn and the last user
+ * turn stay.  ERR_FULL when these alone do not fit.  Used for training and for asking alike. */
+MUST_USE enum err barista_prompt(const struct lm_tokenizer *tokenizer, enum barista_task task,
+                                 const struct barista_turn *turns, size_t count, uint32_t context,
+                                 uint32_t room, uint16_t *ids, size_t ids_max, size_t *ret_count);
+
+/* ---- classes: corpus/classes.csv ---- */
+
+#define BARISTA_FACETS_MAX 8
+struct barista_facet {
+    struct str name; /* "coffee_type", "brewing_method", "intent", "roast", "problem" */
+    const struct str *label;
+    size_t label_count; /* the last is "none" */
+};
+size_t barista_facets(const struct barista_facts *facts, const struct barista_facet **ret_facets);
+
+/* ---- recipes ---- */
+
+/* JSON schema of a brew recipe for a machine of this system ("original", "vertuo"), made from
+ * machine/ espresso's own table of limits. */
+MUST_USE enum err barista_recipe_schema(struct str system, char *dst, size_t dst_bytes);
+/* The machine's own rules on a recipe in JSON; ERR_REFUSED with the rule's name in `fault`. */
+MUST_USE enum err barista_recipe_check(struct str json, struct lm_fault *fault);
+
+/* ---- the corpus: dialogues made from tables, phrasings and a seed ---- */
+
+enum barista_split { BARISTA_TRAIN, BARISTA_VALID, BARISTA_TEST };
+/* What a dialogue's last answer must contain to be right; checked without a model. */
+struct barista_label {
+    struct str template_id; /* held out whole between splits */
+    struct str slots[8];    /* exact values that the answer must hold: names, numbers with units */
+    size_t slot_count;
+    bool refuses;                           /* outside the domain or not in the rows: must say so */
+    bool recipe;                            /* must be a valid recipe */
+    struct str classes[BARISTA_FACETS_MAX]; /* BARISTA_CLASSIFY: one a facet */
+};
+struct barista_dialogue {
+    enum barista_task task;
+    struct barista_turn turns[32]; /* ends with the assistant */
+    size_t turn_count;
+    struct barista_label label;
+};
+struct barista_corpus;
+struct barista_corpus_options {
+    struct str model; /* whose persona: "tanka", "villanelle", "ode" */
+    enum barista_split split;
+    uint64_t seed;
+};
+/* `facts` is kept by the caller.  Reads corpus/phrases/. */
+MUST_USE enum err barista_corpus_create(const char *corpus_dir, const struct barista_facts *facts,
+                                        const struct barista_corpus_options *options,
+                                        struct lm_fault *fault, struct barista_corpus **ret_corpus);
+void barista_corpus_destroy(struct barista_corpus *corpus);
+/* The next dialogue, without end; from `scratch`.  The same seed, the same dialogues. */
+MUST_USE enum err barista_corpus_next(struct barista_corpus *corpus, struct arena *scratch,
+                                      struct barista_dialogue *ret_dialogue);
+/* Its ids for training; what only the guest and the tables say is LM_TOKEN_QUIET. */
+MUST_USE enum err barista_dialogue_ids(const struct lm_tokenizer *tokenizer,
+                                       const struct barista_dialogue *dialogue, uint16_t *ids,
+                                       size_t ids_max, size_t *ret_count);
+
+/* What a person would read; also the tokenizer's training text. */
+MUST_USE enum err barista_dialogue_text(const struct barista_dialogue *dialogue, struct buf *ret);
+
+/* ---- without a model ---- */
+
+/* Retrieval and a fixed sentence: the baseline that a model must beat, and what answers where none
+ * is trained. */
+MUST_USE enum err barista_plain_answer(const struct barista_facts *facts, struct str question,
+                                       struct str before, struct buf *ret_answer);
+
+/* ---- judgement ---- */
+
+struct barista_score {
+    uint32_t dialogues;
+    double slot_exact;    /* share of slots found in the answer */
+    double all_exact;     /* share of dialogues with every slot */
+    double unsupported;   /* share of answers with a name or number that no row in the prompt has */
+    double refusal_right; /* share of must-refuse that refused */
+    double refusal_wrong; /* share of others that refused */
+    double recipe_valid;  /* share of recipes that the machine's rules accept */
+    double class_right;   /* share of facets */
+    double class_calibration; /* expected calibration error, 10 bins */
+};
+/* Scores one answer into running sums; `barista_score_end` makes shares of them. */
+void barista_score_add(const struct barista_dialogue *dialogue, struct str answer,
+                       struct barista_score *sums);
+void barista_score_end(struct barista_score *sums);
+
+/* ---- the service: models by name, on the engine's threads ---- */
+
+struct barista;
+struct barista_options {
+    struct loop *loop;
+    const char *models_dir; /* models/tanka/config.json ... ; missing ones are "not trained" */
+    const char *corpus_dir; /* facts; NULL or missing: no retrieval */
+    uint32_t threads, queue_max;
+};
+MUST_USE enum err barista_create(const struct barista_options *options, struct lm_fault *fault,
+                                 struct barista **ret_barista);
+void barista_destroy(struct barista *barista);
+
+struct barista_model_info {
+    struct str name; /* tanka, villanelle, ode */
+    bool trained;
+    enum lm_dtype dtype;
+    uint64_t parameters, file_bytes;
+    uint32_t context;
+    const char *why; /* when not trained: "no file", or what is wrong with it */
+};
+size_t barista_models(const struct barista *barista, struct barista_model_info ret_infos[8]);
+/* Look again at models_dir/NAME (after training, or when staff put a file there).  Requests under
+ * way finish on the old weights. */
+MUST_USE enum err barista_reload(struct barista *barista, struct str name, struct lm_fault *fault);
+
+enum barista_ask_kind {
+    BARISTA_ASK_GENERATE,
+    BARISTA_ASK_CHAT,
+    BARISTA_ASK_SUMMARIZE,
+    BARISTA_ASK_CLASSIFY
+};
+struct barista_ask {
+    enum barista_ask_kind kind;
+    struct str model;                 /* as the caller named it */
+    struct str text;                  /* prompt, or what to summarise or classify */
+    const struct barista_turn *turns; /* chat: system, user and assistant turns */
+    size_t turn_count;
+    bool recipe;               /* chat: the answer is a recipe under the schema */
+    struct str machine_system; /* of that recipe; empty: original */
+    uint32_t max_tokens;       /* 0: the kind's own */
+    struct lm_sampling sampling;
+    const struct str *stop;
+    uint32_t stop_count;
+};
+struct barista_class {
+    struct str facet, label;
+    double confidence; /* calibrated */
+};
+struct barista_answer {
+    struct str text; /* whole */
+    const struct lm_result *result;
+    const struct barista_row *rows; /* what the prompt held */
+    size_t row_count;
+    const struct barista_class *classes; /* classify */
+    size_t class_count;
+    double confidence; /* classify: of the intent */
+};
+struct barista_wait; /* one question under way */
+/* Begins; later and exactly once `done` (after any number of `piece`, NULL allowed), on the loop.
+ * ERR_NOT_FOUND: no such model; ERR_CLOSED: it is not trained; ERR_REFUSED: it does not do this
+ * (tanka does not summarise); ERR_FULL: the queue is full; ERR_INPUT: with the field in `fault`. */
+MUST_USE enum err
+barista_begin(struct barista *barista, const struct barista_ask *ask, struct lm_fault *fault,
+              void (*piece)(void *cookie, struct str text),
+              void (*done)(void *cookie, enum err err, const struct barista_answer *answer),
+              void *cookie, struct barista_wait **ret_wait);
+/* The caller left: no piece and no done after this. */
+void barista_cancel(struct barista_wait *wait);
+struct lm_engine_load barista_load(const struct barista *barista);
+
+#endif
