@@ -9,7 +9,7 @@ packages_ui=""
 packages_test="libcmocka-dev clang clang-tidy libclang-rt-14-dev libasan8 libubsan1 python3 python3-yaml nginx-light
  chromium curl openssl sqlite3 fonts-dejavu-core clickhouse-server clickhouse-client prometheus mosquitto
  mosquitto-clients python3-paho-mqtt"
-packages_bench="python3-flask python3-waitress wrk"
+packages_bench="python3-flask python3-waitress wrk python3-torch libopenblas0-openmp"
 
 wanted=""
 for group in "$@"; do
