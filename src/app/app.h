@@ -19,6 +19,7 @@ int app_load(const struct options *options);
 int app_monitor(const struct options *options);
 int app_validate(const struct options *options);
 int app_climate(const struct options *options);
+int app_lm(const struct options *options);
 
 /* "automat: ..." on stderr; for what a person at a terminal did wrong. */
 void app_complain(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -33,6 +33,8 @@ static const struct subcommand {
      "follow marked readings all the way, and say what went missing"},
     {"climate", OPTIONS_CLIMATE, app_climate, "climate train|show|eval|rollback [options]",
      "teach, look at and judge the window model"},
+    {"lm", OPTIONS_LM, app_lm, "lm VERB [options]",
+     "language models: make, train, look at, ask and judge them"},
     {"demo", OPTIONS_DEMO, app_demo, "demo remove --data DIR", "remove what --demo seeded"},
 };
 

@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum row_kind { ROW_TEXT, ROW_SWITCH, ROW_NUMBER, ROW_LIST, ROW_ADDRESS, ROW_RATE };
+enum row_kind { ROW_TEXT, ROW_SWITCH, ROW_NUMBER, ROW_LIST, ROW_ADDRESS, ROW_RATE, ROW_REAL };
 
 struct row {
     const char *name; /* flag --name, variable AUTOMAT_NAME */
     enum row_kind kind;
     int commands;
     size_t offset;
-    uint32_t min, max; /* numbers */
+    uint32_t min, max; /* numbers, with and without a point */
     const char *value; /* how help calls it; NULL: a switch */
     const char *preset;
     const char *help;
@@ -144,10 +144,81 @@ static const struct row rows[] = {
      "how long each is; 1 and 24 unless given", false},
     {"out", ROW_TEXT, OPTIONS_CLIMATE, AT(out), 0, 0, "FILE", NULL,
      "where the model, or the report, goes", false},
+    {"data", ROW_TEXT, OPTIONS_LM, AT(data), 0, 0, "DIR", NULL,
+     "token files (train.tok, valid.tok, tokenizer.json), texts (*.txt), or a corpus", false},
+    {"corpus", ROW_TEXT, OPTIONS_LM, AT(lm.corpus), 0, 0, "DIR", "corpus",
+     "facts and phrases: what is true, and how it is said", false},
+    {"models", ROW_TEXT, OPTIONS_LM, AT(models), 0, 0, "DIR", "models",
+     "folder of the models that are there: DIR/NAME", false},
+    {"model", ROW_TEXT, OPTIONS_LM, AT(lm.model), 0, 0, "DIR|NAME", NULL,
+     "config.json and model.safetensors; or tanka, villanelle, ode", false},
+    {"out", ROW_TEXT, OPTIONS_LM, AT(out), 0, 0, "DIR", NULL, "where what is made goes", false},
+    {"epochs", ROW_REAL, OPTIONS_LM, AT(lm.epochs), 0, 10000, "N", NULL,
+     "passes over the training tokens; 1 unless given, fractions allowed", false},
+    {"steps", ROW_NUMBER, OPTIONS_LM, AT(lm.steps), 1, 100000000, "N", NULL,
+     "how many steps, instead of epochs", false},
+    {"batch", ROW_NUMBER, OPTIONS_LM, AT(lm.batch), 1, 4096, "N", NULL,
+     "rows of a micro-step; 8 unless given", false},
+    {"length", ROW_NUMBER, OPTIONS_LM, AT(lm.length), 8, 8192, "N", NULL,
+     "tokens of a row; 256 unless given", false},
+    {"accumulate", ROW_NUMBER, OPTIONS_LM, AT(lm.accumulate), 1, 4096, "N", NULL,
+     "micro-steps of a step; 1 unless given", false},
+    {"learning-rate", ROW_REAL, OPTIONS_LM, AT(lm.learning_rate), 0, 1000, "R", NULL,
+     "the highest; 6e-4 unless given", false},
+    {"weight-decay", ROW_REAL, OPTIONS_LM, AT(lm.weight_decay), 0, 1000, "R", NULL,
+     "of matrices; 0.01 unless given", false},
+    {"warmup", ROW_REAL, OPTIONS_LM, AT(lm.warmup), 0, 1, "0..1", NULL,
+     "share of the steps in which the learning rate rises; 0.02 unless given", false},
+    {"clip", ROW_REAL, OPTIONS_LM, AT(lm.clip), 0, 1000000, "R", NULL,
+     "longest gradient; 1 unless given", false},
+    {"dropout", ROW_REAL, OPTIONS_LM, AT(lm.dropout), 0, 1, "0..1", NULL,
+     "share of values left out in training; the model's own unless given", false},
+    {"schedule", ROW_TEXT, OPTIONS_LM, AT(lm.schedule), 0, 0, "cosine|linear", "cosine",
+     "how the learning rate falls", false},
+    {"precision", ROW_TEXT, OPTIONS_LM, AT(lm.precision), 0, 0, "f32|bf16", "f32",
+     "of matrix products in training", false},
+    {"patience", ROW_NUMBER, OPTIONS_LM, AT(lm.patience), 1, 1000000, "N", NULL,
+     "validations without improvement before training ends; 3 unless given", false},
+    {"validate-every", ROW_NUMBER, OPTIONS_LM, AT(lm.validate_every), 1, 100000000, "N", NULL,
+     "steps between two validations; a twentieth of all unless given", false},
+    {"save-every", ROW_NUMBER, OPTIONS_LM, AT(lm.save_every), 1, 100000000, "N", NULL,
+     "steps between two checkpoints; with each validation unless given", false},
+    {"resume", ROW_SWITCH, OPTIONS_LM, AT(lm.resume), 0, 0, NULL, NULL,
+     "go on from the last checkpoint in --out", false},
+    {"seed", ROW_NUMBER, OPTIONS_LM, AT(seed), 0, UINT32_MAX, "N", NULL,
+     "of all chance: the same seed, the same result; 1 unless given", false},
+    {"threads", ROW_NUMBER, OPTIONS_LM, AT(lm.threads), 1, 64, "N", NULL,
+     "one a core unless given; the result is the same", false},
+    {"tokens", ROW_NUMBER, OPTIONS_LM, AT(lm.tokens), 1000, 2000000000, "N", NULL,
+     "how much corpus to make; 5000000 unless given", false},
+    {"vocab", ROW_NUMBER, OPTIONS_LM, AT(lm.vocab), 272, 30000, "N", NULL,
+     "ids that the tokenizer may learn; 4096 unless given", false},
+    {"text", ROW_SWITCH, OPTIONS_LM, AT(lm.text), 0, 0, NULL, NULL,
+     "show what would be made, to read", false},
+    {"json", ROW_SWITCH, OPTIONS_LM, AT(lm.json), 0, 0, NULL, NULL, "answer in JSON", false},
+    {"count", ROW_NUMBER, OPTIONS_LM, AT(count), 1, 1000000, "N", NULL,
+     "how many dialogues to show, or to examine with", false},
+    {"ids", ROW_TEXT, OPTIONS_LM, AT(lm.ids), 0, 0, "N,N,...", NULL, "token ids", false},
+    {"dtype", ROW_TEXT, OPTIONS_LM, AT(lm.dtype), 0, 0, "f32|bf16|int8|int4", NULL,
+     "of the weights; as the file has them unless given", false},
+    {"prompt", ROW_TEXT, OPTIONS_LM, AT(lm.prompt), 0, 0, "TEXT", NULL,
+     "one question instead of a talk", false},
+    {"max-tokens", ROW_NUMBER, OPTIONS_LM, AT(lm.max_tokens), 1, 8192, "N", NULL, "longest answer",
+     false},
+    {"temperature", ROW_REAL, OPTIONS_LM, AT(lm.temperature), 0, 10, "R", NULL,
+     "0: always the likeliest", false},
+    {"top-k", ROW_NUMBER, OPTIONS_LM, AT(lm.top_k), 1, 32768, "N", NULL,
+     "choose among so many; no limit unless given", false},
+    {"top-p", ROW_REAL, OPTIONS_LM, AT(lm.top_p), 0, 1, "0..1", NULL,
+     "choose among what makes up this share; no limit unless given", false},
+    {"min-p", ROW_REAL, OPTIONS_LM, AT(lm.min_p), 0, 1, "0..1", NULL,
+     "leave out what is less likely than this share of the likeliest", false},
+    {"repetition", ROW_REAL, OPTIONS_LM, AT(lm.repetition), 0, 10, "R", NULL,
+     "above 1 makes what was said lately less likely", false},
     {"to", ROW_TEXT, OPTIONS_BACKUP, AT(to), 0, 0, "FILE", NULL, "the copy, which must not exist",
      false},
     {"from", ROW_TEXT, OPTIONS_RESTORE, AT(from), 0, 0, "FILE", NULL, "the copy", false},
-    {"config", ROW_TEXT, LOCAL | REMOTE, AT(config), 0, 0, "FILE", NULL,
+    {"config", ROW_TEXT, LOCAL | REMOTE | OPTIONS_LM, AT(config), 0, 0, "FILE", NULL,
      "lines NAME = VALUE with these names", false},
 };
 
@@ -202,6 +273,17 @@ static bool set_number(const struct row *row, uint32_t *target, const char *valu
     return true;
 }
 
+static bool set_real(const struct row *row, const char *value, char *why, size_t why_bytes)
+{
+    double number = options_real(value, -1);
+    if (number < row->min || number > row->max) {
+        (void)snprintf(why, why_bytes, "--%s: a number from %u to %u is wanted, not \"%.40s\"",
+                       row->name, row->min, row->max, value);
+        return false;
+    }
+    return true;
+}
+
 /* `value` stays where it is: arguments and environment live as long as the program. */
 static bool set(struct options *options, const struct row *row, const char *value, char *why,
                 size_t why_bytes)
@@ -216,6 +298,11 @@ static bool set(struct options *options, const struct row *row, const char *valu
                complain(why, why_bytes, row->name, "this is neither yes nor no");
     case ROW_NUMBER:
         return set_number(row, (uint32_t *)(void *)target, value, why, why_bytes);
+    case ROW_REAL:
+        if (!set_real(row, value, why, why_bytes))
+            return false;
+        *(const char **)(void *)target = value;
+        return true;
     case ROW_LIST:
         if (options->fault_count == OPTIONS_FAULTS_MAX)
             return complain(why, why_bytes, row->name, "given too often");

@@ -22,10 +22,23 @@ enum options_command {
     OPTIONS_MONITOR = 512,
     OPTIONS_VALIDATE = 1024,
     OPTIONS_CLIMATE = 2048,
+    OPTIONS_LM = 4096,
 };
 
 #define OPTIONS_FAULTS_MAX 16
 #define OPTIONS_WORDS_MAX  4
+
+/* What `automat lm` understands beside data, out, seed, seconds and count.  Numbers with a point
+ * are texts that were checked: options_real reads them. */
+struct options_lm {
+    const char *model, *corpus; /* a folder or a name; facts and phrases */
+    const char *epochs, *learning_rate, *weight_decay, *warmup, *clip, *dropout;
+    const char *schedule, *precision, *dtype;
+    const char *ids, *prompt, *temperature, *top_p, *min_p, *repetition;
+    uint32_t steps, batch, length, accumulate, threads, tokens, vocab, max_tokens, top_k;
+    uint32_t patience, validate_every, save_every;
+    bool resume, text, json;
+};
 
 /* Zero or NULL: not given and without a preset.  Texts live as long as the options. */
 struct options {
@@ -54,6 +67,9 @@ struct options {
     /* climate */
     uint32_t seeds, hours;
     const char *out;
+    /* language models */
+    struct options_lm lm;
+    const char *models; /* folder of models: NAME/config.json ... */
     /* restore, backup */
     const char *from, *to;
     const char *config; /* the file */
@@ -78,6 +94,8 @@ MUST_USE bool options_address(const char *text, char *host, size_t host_bytes, u
 bool options_loopback(const char *host);
 /* "0.6": a number from 0 to 1. */
 MUST_USE bool options_fraction(const char *text, double *ret_value);
+/* A decimal number that is not negative, "3e-4" too; `otherwise` when text is NULL or none. */
+double options_real(const char *text, double otherwise);
 /* "BURST/PER_MINUTE" */
 MUST_USE bool options_rate(const char *text, uint32_t *ret_burst, uint32_t *ret_per_minute);
 

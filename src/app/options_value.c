@@ -2,6 +2,7 @@
 #include "app/options.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,15 @@ bool options_fraction(const char *text, double *ret_value)
         return false;
     *ret_value = value;
     return true;
+}
+
+double options_real(const char *text, double otherwise)
+{
+    char *end = NULL;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || text[1] == 'x' || text[1] == 'X')
+        return otherwise;
+    double value = strtod(text, &end);
+    return *end == 0 && isfinite(value) ? value : otherwise;
 }
 
 bool options_rate(const char *text, uint32_t *ret_burst, uint32_t *ret_per_minute)

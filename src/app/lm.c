@@ -1,0 +1,70 @@
+/* automat lm: the language models in the terminal.  This file finds the verb. */
+#include "app/lm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct options *options);
+    const char *usage, *help;
+} verbs[] = {
+    {NULL, NULL, NULL, NULL},
+};
+
+const char *app_lm_word(const struct options *options)
+{
+    return options->word_count > 1 ? options->words[1] : NULL;
+}
+
+const char *app_lm_model_dir(const struct options *options, char *dst, size_t dst_bytes)
+{
+    char file[1024];
+    const char *name = options->lm.model != NULL ? options->lm.model : app_lm_word(options);
+    if (name == NULL) {
+        app_complain("--model (AUTOMAT_MODEL): a folder or a name is needed");
+        return NULL;
+    }
+    (void)snprintf(dst, dst_bytes, "%s", name);
+    (void)snprintf(file, sizeof(file), "%s/config.json", dst);
+    if (path_exists(file))
+        return dst;
+    (void)snprintf(dst, dst_bytes, "%s/%s", options->models, name);
+    (void)snprintf(file, sizeof(file), "%s/config.json", dst);
+    if (path_exists(file))
+        return dst;
+    app_complain("--model (AUTOMAT_MODEL): there is no config.json in \"%s\", nor in \"%s\"", name,
+                 dst);
+    return NULL;
+}
+
+int app_lm_failed(const char *what, enum err err, const struct lm_fault *fault)
+{
+    if (fault != NULL && fault->why[0] != 0)
+        app_complain("%s: %s", what, fault->why);
+    else
+        app_complain("%s: %s", what, err_name(err));
+    return 1;
+}
+
+static int usage(void)
+{
+    (void)fputs("automat: usage:\n", stderr);
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        if (verbs[i].name != NULL)
+            (void)fprintf(stderr, "  automat lm %-44s %s\n", verbs[i].usage, verbs[i].help);
+    }
+    return 2;
+}
+
+int app_lm(const struct options *options)
+{
+    const char *word = options->word_count > 0 ? options->words[0] : "";
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        if (verbs[i].name != NULL && strcmp(verbs[i].name, word) == 0)
+            return verbs[i].run(options);
+    }
+    if (word[0] != 0)
+        app_complain("lm: there is no verb \"%.40s\"", word);
+    return usage();
+}
