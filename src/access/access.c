@@ -8,6 +8,7 @@ static const struct access_rate_limit rate_presets[ACCESS_RATE_CLASS_COUNT] = {
     [ACCESS_RATE_WRITE] = {.burst = 300, .per_minute = 50 * 60},
     [ACCESS_RATE_LOGIN] = {.burst = 10, .per_minute = 10},
     [ACCESS_RATE_HELLO] = {.burst = 6, .per_minute = 6},
+    [ACCESS_RATE_ASK] = {.burst = 20, .per_minute = 60},
 };
 
 static uint32_t or_preset(uint32_t value, uint32_t preset)

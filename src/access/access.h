@@ -53,6 +53,8 @@ enum access_permission {
     ACCESS_TELEMETRY_MANAGE, /* what was refused, how long readings are kept */
     ACCESS_CLIMATE_READ,     /* windows, predictions, the model */
     ACCESS_CLIMATE_MANAGE,   /* a window's mode, the model's rollback */
+    ACCESS_ASSISTANT_ASK,    /* the language models: generate, chat, summarize, classify, /v1 */
+    ACCESS_MODEL_TRAIN,      /* training jobs, what they learned into the models' folder */
     ACCESS_PERMISSION_COUNT
 };
 
@@ -82,6 +84,7 @@ enum access_rate_class {
     ACCESS_RATE_LOGIN, /* default 10 at once, then 10/min: everything that tries a secret */
     ACCESS_RATE_HELLO, /* default 6 at once, then 6/min: unknown devices that announce themselves,
                           by address */
+    ACCESS_RATE_ASK,   /* default 20 at once, then 1/s: questions to a language model */
     ACCESS_RATE_CLASS_COUNT
 };
 

@@ -35,6 +35,8 @@ static const struct right rights[ACCESS_PERMISSION_COUNT] = {
     [ACCESS_TELEMETRY_MANAGE] = {"telemetry_manage",     {false, false, true,  true}},
     [ACCESS_CLIMATE_READ] = {"climate_read",             {true,  true,  true,  true}},
     [ACCESS_CLIMATE_MANAGE] = {"climate_manage",         {false, false, true,  true}},
+    [ACCESS_ASSISTANT_ASK] = {"assistant_ask",           {true,  true,  true,  true}},
+    [ACCESS_MODEL_TRAIN] = {"model_train",               {false, false, false, true}},
 };
 /* clang-format on */
 

@@ -52,7 +52,7 @@ struct options {
     const char *clickhouse_url, *clickhouse_user, *clickhouse_password, *clickhouse_database;
     const char *climate, *climate_confidence, *climate_model;
     uint32_t inactive_s;
-    const char *rate_read, *rate_write, *rate_login, *rate_hello; /* BURST/PER_MINUTE */
+    const char *rate_read, *rate_write, *rate_login, *rate_hello, *rate_ask; /* BURST/PER_MINUTE */
     bool demo, open;
     uint32_t demo_speed, connections_max, parked_max, grace_s, group_max, pending_max, online_s;
     /* twin, machine, account */
@@ -70,6 +70,7 @@ struct options {
     /* language models */
     struct options_lm lm;
     const char *models; /* folder of models: NAME/config.json ... */
+    uint32_t lm_threads, lm_queue;
     /* restore, backup */
     const char *from, *to;
     const char *config; /* the file */

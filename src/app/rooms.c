@@ -102,6 +102,7 @@ static enum err open_access(struct rooms *rooms, const struct options *options)
     rate_set(&access, ACCESS_RATE_WRITE, options->rate_write, options->open);
     rate_set(&access, ACCESS_RATE_LOGIN, options->rate_login, false);
     rate_set(&access, ACCESS_RATE_HELLO, options->rate_hello, false);
+    rate_set(&access, ACCESS_RATE_ASK, options->rate_ask, options->open);
     return access_create(rooms->loop, rooms->store, &access, loop_wall_ms(rooms->loop),
                          &rooms->access);
 }

@@ -37,6 +37,8 @@ static const struct row rows[] = {
     {ACCESS_TELEMETRY_MANAGE, "telemetry_manage", "--sa"},
     {ACCESS_CLIMATE_READ, "climate_read", "gcsa"},
     {ACCESS_CLIMATE_MANAGE, "climate_manage", "--sa"},
+    {ACCESS_ASSISTANT_ASK, "assistant_ask", "gcsa"},
+    {ACCESS_MODEL_TRAIN, "model_train", "---a"},
 };
 
 TEST(every_row_is_as_written)

@@ -33,7 +33,7 @@ START_S = 60        # a start under sanitizers on a busy machine
 STOP_S = 60
 REPLY_S = 60
 # Tests come in bursts that no person or board would; the limits have tests of their own.
-RATES = {f'AUTOMAT_RATE_{name}': '1000000/60000000' for name in ('READ', 'WRITE', 'LOGIN', 'HELLO')}
+RATES = {f'AUTOMAT_RATE_{name}': '1000000/60000000' for name in ('READ', 'WRITE', 'LOGIN', 'HELLO', 'ASK')}
 SPEC = Spec()
 
 ESPRESSO = {'volume_ml': 40, 'temperature_c': 92, 'pre_infusion_ms': 300, 'capsule_type': 'original',
