@@ -144,24 +144,46 @@ struct barista_options {
     struct loop *loop;
     const char *models_dir; /* models/tanka/config.json ... ; missing ones are "not trained" */
     const char *corpus_dir; /* facts; NULL or missing: no retrieval */
-    uint32_t threads, queue_max;
+    const char *data_dir;   /* training jobs are kept in data_dir/models/jobs; NULL: no training */
+    const char *program;    /* that trains: PROGRAM lm train ...; NULL: this one */
+    uint32_t threads;       /* of the engine; 0: one a core, at most 4 */
+    uint32_t queue_max;     /* 0: 32 questions waiting */
+    uint32_t deadline_s;    /* 0: 120; an answer ends then with what there is */
 };
-MUST_USE enum err barista_create(const struct barista_options *options, struct lm_fault *fault,
+/* Loads what is there.  A model that cannot be loaded, or facts that cannot be read, are no failure
+ * here: barista_models and barista_facts_why say what is wrong.  The texts of `options` are copied.
+ */
+MUST_USE enum err barista_create(const struct barista_options *options,
                                  struct barista **ret_barista);
-void barista_destroy(struct barista *barista);
+/* Whoever still waits hears nothing more.  A job that trains is stopped. */
+void barista_destroy(struct barista *barista); /* NULL does nothing */
+/* NULL: facts are there; else why not. */
+const char *barista_facts_why(const struct barista *barista);
 
 struct barista_model_info {
     struct str name; /* tanka, villanelle, ode */
     bool trained;
+    bool summarizes;
     enum lm_dtype dtype;
     uint64_t parameters, file_bytes;
-    uint32_t context;
+    uint32_t context, vocab;
+    int64_t loaded_at_ms;
     const char *why; /* when not trained: "no file", or what is wrong with it */
+    struct str card; /* card.json beside the weights, an object in JSON; or none */
 };
-size_t barista_models(const struct barista *barista, struct barista_model_info ret_infos[8]);
-/* Look again at models_dir/NAME (after training, or when staff put a file there).  Requests under
- * way finish on the old weights. */
-MUST_USE enum err barista_reload(struct barista *barista, struct str name, struct lm_fault *fault);
+#define BARISTA_MODELS_MAX 8
+size_t barista_models(const struct barista *barista,
+                      struct barista_model_info ret_infos[BARISTA_MODELS_MAX]);
+bool barista_model_find(const struct barista *barista, struct str name,
+                        struct barista_model_info *ret_info);
+/* Look again at models_dir/NAME (after training, or when staff put a file there).  `done` (or NULL)
+ * once, later; requests under way finish on the old weights, and those stay when the new ones
+ * cannot be loaded.  ERR_NOT_FOUND, ERR_CONFLICT: one is under way; through done as lm_model_load.
+ */
+MUST_USE enum err barista_reload(struct barista *barista, struct str name,
+                                 void (*done)(void *cookie, enum err err,
+                                              const struct lm_fault *fault),
+                                 void *cookie);
 
 enum barista_ask_kind {
     BARISTA_ASK_GENERATE,
@@ -177,7 +199,8 @@ struct barista_ask {
     size_t turn_count;
     bool recipe;               /* chat: the answer is a recipe under the schema */
     struct str machine_system; /* of that recipe; empty: original */
-    uint32_t max_tokens;       /* 0: the kind's own */
+    struct str schema;         /* chat: the answer is JSON under this schema; empty: free */
+    uint32_t max_tokens;       /* 0: 128 */
     struct lm_sampling sampling;
     const struct str *stop;
     uint32_t stop_count;
@@ -196,9 +219,10 @@ struct barista_answer {
     double confidence; /* classify: of the intent */
 };
 struct barista_wait; /* one question under way */
-/* Begins; later and exactly once `done` (after any number of `piece`, NULL allowed), on the loop.
- * ERR_NOT_FOUND: no such model; ERR_CLOSED: it is not trained; ERR_REFUSED: it does not do this
- * (tanka does not summarise); ERR_FULL: the queue is full; ERR_INPUT: with the field in `fault`. */
+/* Begins; later and exactly once `done` (after any number of `piece`, NULL allowed), on the loop;
+ * what `ask` points to is copied.  ERR_NOT_FOUND: no such model; ERR_CLOSED: it is not trained;
+ * ERR_REFUSED: it does not do this (tanka does not summarise); ERR_FULL: the queue is full;
+ * ERR_INPUT: `fault` says what, the name of the field before a colon; ERR_NOMEM. */
 MUST_USE enum err
 barista_begin(struct barista *barista, const struct barista_ask *ask, struct lm_fault *fault,
               void (*piece)(void *cookie, struct str text),
@@ -206,6 +230,78 @@ barista_begin(struct barista *barista, const struct barista_ask *ask, struct lm_
               void *cookie, struct barista_wait **ret_wait);
 /* The caller left: no piece and no done after this. */
 void barista_cancel(struct barista_wait *wait);
-struct lm_engine_load barista_load(const struct barista *barista);
+
+struct barista_stats {
+    struct lm_engine_load load;
+    uint64_t refused;   /* begun while the queue was full */
+    uint64_t cancelled; /* whoever asked had left */
+    uint32_t under_way;
+    uint32_t models; /* trained */
+    bool training;
+};
+struct barista_stats barista_stats_get(const struct barista *barista);
+
+/* ---- training jobs: `automat lm train` as a process of its own, one at a time ----
+ *
+ * A job's folder is data_dir/models/jobs/ID: job.json, log, and what the trainer writes
+ * (progress.json, best/, last/).  No job outlives the server: one that ran when the server ended is
+ * "interrupted" after the next start. */
+
+enum barista_job_state {
+    BARISTA_JOB_RUNNING,
+    BARISTA_JOB_COMPLETE,
+    BARISTA_JOB_CANCELLED,
+    BARISTA_JOB_FAILED,
+    BARISTA_JOB_INTERRUPTED,
+};
+const char *barista_job_state_name(enum barista_job_state state); /* "running", "complete", ... */
+
+struct barista_train {
+    struct str model;     /* tanka, villanelle, ode */
+    struct str data_path; /* a folder inside corpus_dir or data_dir; empty: corpus_dir */
+    double epochs;
+    uint32_t steps, batch, length; /* 0: as epochs say; the trainer's own */
+    uint64_t seed;
+    int64_t at_ms;
+};
+struct barista_job {
+    uint64_t job_id;
+    enum barista_job_state state;
+    bool cancelling; /* running, but told to save and stop */
+    char model[32], data_path[512];
+    double epochs;
+    int64_t begun_at_ms, ended_at_ms; /* 0: it runs */
+    bool progress_known;
+    struct lm_train_progress progress; /* as the trainer wrote last */
+    char why[256];                     /* of a failure */
+};
+/* ERR_CONFLICT: a job runs, `*ret_job_id` is its number.  ERR_NOT_FOUND: no such model, or no such
+ * folder (the field's name stands before a colon in `fault`); ERR_DENIED: the folder lies outside;
+ * ERR_CLOSED: this server does not train; ERR_IO: the job's folder cannot be written. */
+MUST_USE enum err barista_train_start(struct barista *barista, const struct barista_train *train,
+                                      struct lm_fault *fault, uint64_t *ret_job_id);
+/* Reads the job's progress.  ERR_NOT_FOUND. */
+MUST_USE enum err barista_train_get(struct barista *barista, uint64_t job_id,
+                                    struct barista_job *ret_job);
+/* The newest job below `before_id` (0: the newest of all); 0: none. */
+uint64_t barista_train_before(const struct barista *barista, uint64_t before_id);
+/* Asks it to save and stop.  ERR_NOT_FOUND; ERR_CONFLICT: it does not run. */
+MUST_USE enum err barista_train_cancel(struct barista *barista, uint64_t job_id);
+/* Whether a process ended; about every second. */
+void barista_tick(struct barista *barista, int64_t wall_ms);
+
+/* ---- what was learned, into the models' folder ---- */
+
+/* Copies the best weights of the model's newest job, or those that are served when no job has any,
+ * into models_dir/NAME, whole or not at all; `dtype` (NULL: as they are) quantises on the way.
+ * NAME: `path` is a name, alone or behind "models/", or a whole path that leads to such a name.
+ * When it is a model's, it is loaded again.  ERR_NOT_FOUND: no such model; ERR_CLOSED: there are no
+ * weights; ERR_DENIED: the path leads elsewhere or to something that is no model; ERR_CONFLICT:
+ * another is being saved.  Through done also what copying gives; `path` is what was written. */
+MUST_USE enum err barista_save(struct barista *barista, struct str model, struct str path,
+                               const enum lm_dtype *dtype, struct lm_fault *fault,
+                               void (*done)(void *cookie, enum err err,
+                                            const struct lm_fault *fault, const char *path),
+                               void *cookie);
 
 #endif
