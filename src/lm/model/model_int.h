@@ -50,4 +50,9 @@ void lm_weights_random(struct lm_weights *weights, uint64_t seed);
  * double, rounded once). */
 void lm_rope_fill(const struct lm_config *config, float *cos_table, float *sin_table);
 
+/* The `top_k` experts of one token, by index, and what share each has: probabilities p (experts)
+ * brought to sum 1 over the chosen.  Equal probabilities are chosen among as the reference does. */
+void lm_route(const float *p, uint32_t experts, uint32_t top_k, uint32_t *ret_expert,
+              float *ret_weight);
+
 #endif
