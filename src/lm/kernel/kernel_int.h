@@ -13,7 +13,8 @@
 
 /* Calls task(cookie, index, worker) for every index 0..count-1, each once, on the pool's threads
  * and the caller's; returns when all are done.  worker is 0..threads-1, for scratch memory.  Idle
- * threads spin for a bounded time, then sleep. */
+ * threads spin for a bounded time, then sleep.  The pool may be NULL (the caller's thread alone);
+ * a task must not run its own pool again. */
 void lm_pool_run(struct lm_pool *pool, uint32_t count,
                  void (*task)(void *cookie, uint32_t index, uint32_t worker), void *cookie);
 
