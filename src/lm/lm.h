@@ -184,7 +184,10 @@ MUST_USE enum err lm_sampling_check(const struct lm_sampling *sampling, struct l
 
 /* A JSON schema (object of known properties in the order given; integer/number with minimum,
  * maximum, multipleOf; enum and const of strings; boolean; fixed arrays) as an automaton over
- * bytes: whatever is sampled under it parses and obeys the schema.  Immutable: any thread. */
+ * bytes: whatever is sampled under it parses and obeys the schema, also when max_tokens is near (as
+ * long as it was enough for the shortest such text at one id a byte).  Properties that `required`
+ * does not name may be left out; without `required` all are written.  A keyword it does not know is
+ * ERR_INPUT, by name.  Immutable: any thread; the tokenizer outlives it. */
 struct lm_mask;
 MUST_USE enum err lm_mask_create(struct str schema_json, const struct lm_tokenizer *tokenizer,
                                  struct lm_fault *fault, struct lm_mask **ret_mask);
@@ -227,7 +230,7 @@ struct lm_job {
     const struct lm_tokenizer *tokenizer;
     const uint16_t *prompt; /* copied */
     uint32_t prompt_count;  /* at least 1 */
-    uint32_t max_tokens;
+    uint32_t max_tokens;    /* 0: as the context allows */
     struct lm_sampling sampling;
     const struct str *stop; /* copied; at most 8 of at most 64 bytes */
     uint32_t stop_count;
@@ -255,6 +258,8 @@ struct lm_engine_load {
     uint64_t requests, refused, ids_made, ids_read, ids_cached;
 };
 struct lm_engine_load lm_engine_load(struct lm_engine *engine);
+/* Drops the sessions kept for this model: before lm_model_destroy, once its requests are done. */
+void lm_engine_forget(struct lm_engine *engine, const struct lm_model *model);
 
 /* ---- training ---- */
 
@@ -267,6 +272,7 @@ MUST_USE enum err lm_tokens_open(const char *path, struct lm_fault *fault,
                                  struct lm_tokens **ret_tokens);
 void lm_tokens_close(struct lm_tokens *tokens);
 uint64_t lm_tokens_count(const struct lm_tokens *tokens);
+uint32_t lm_tokens_vocab(const struct lm_tokens *tokens); /* every id is below it */
 const uint16_t *lm_tokens_at(const struct lm_tokens *tokens);
 struct lm_tokens_writer;
 MUST_USE enum err lm_tokens_writer_create(const char *path, uint32_t vocab_used,
