@@ -9,7 +9,7 @@
 
 /* ---- plain: one row of X at a time, 16 sums side by side ---- */
 
-static void plain_f32(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
+static void block_f32(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
                       uint32_t row, uint32_t t, float *y, size_t ldy)
 {
     const float *data = (const float *)(const void *)(w->data + block * w->block_bytes);
@@ -31,7 +31,7 @@ static float wide(uint16_t half)
     return value;
 }
 
-static void plain_bf16(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
+static void block_bf16(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
                        uint32_t row, uint32_t t, float *y, size_t ldy)
 {
     const uint16_t *data = (const uint16_t *)(const void *)(w->data + block * w->block_bytes);
@@ -54,7 +54,7 @@ static void add_group(float *sum, const int32_t *dot, const unsigned char *scale
     }
 }
 
-static void plain_int8(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
+static void block_int8(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
                        uint32_t row, uint32_t t, float *y, size_t ldy)
 {
     for (uint32_t r = 0; r < t; r++) {
@@ -74,7 +74,7 @@ static void plain_int8(const struct lm_packed *w, uint32_t block, const struct l
     }
 }
 
-static void plain_int4(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
+static void block_int4(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
                        uint32_t row, uint32_t t, float *y, size_t ldy)
 {
     for (uint32_t r = 0; r < t; r++) {
@@ -119,6 +119,19 @@ static void plain_quantise(const float *x, uint32_t k, int8_t *q, float *scale, 
         }
     }
 }
+
+#define PLAIN(NAME)                                                                                \
+    static void plain_##NAME(const struct lm_packed *w, uint32_t from, uint32_t to,                \
+                             const struct lm_rows *x, uint32_t row, uint32_t t, float *y,          \
+                             size_t ldy)                                                           \
+    {                                                                                              \
+        for (uint32_t block = from; block < to; block++)                                           \
+            block_##NAME(w, block, x, row, t, y + (size_t)(block - from) * ROWS, ldy);             \
+    }
+PLAIN(f32)
+PLAIN(bf16)
+PLAIN(int8)
+PLAIN(int4)
 
 static void plain_scores(float *scores, size_t ld, const float *q, uint32_t heads, uint32_t d,
                          const float *keys, uint32_t count)
@@ -229,15 +242,13 @@ static lm_block_fn *kernel_of(const struct lm_packed *w)
 void lm_matvec_block(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
                      uint32_t block, float *y, size_t ldy)
 {
-    kernel_of(w)(w, block, x, row, t, y, ldy);
+    kernel_of(w)(w, block, block + 1, x, row, t, y, ldy);
 }
 
 void lm_matvec_blocks(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
                       uint32_t from, uint32_t to, float *y, size_t ldy)
 {
-    lm_block_fn *kernel = kernel_of(w);
-    for (uint32_t block = from; block < to; block++)
-        kernel(w, block, x, row, t, y + (size_t)block * ROWS, ldy);
+    kernel_of(w)(w, from, to, x, row, t, y + (size_t)from * ROWS, ldy);
 }
 
 /* ---- the whole product ---- */

@@ -23,10 +23,10 @@
 struct lm_rows;
 struct lm_packed;
 
-/* One instruction set's kernels: Y (t, 16) = X (t, k) W^T for one block.  y rows are ldy apart and
- * have room for 16 each. */
-typedef void lm_block_fn(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,
-                         uint32_t row, uint32_t t, float *y, size_t ldy);
+/* One instruction set's kernels: Y (t, 16 a block) = X (t, k) W^T for blocks from..to-1; y points
+ * at the first block's columns, its rows are ldy apart. */
+typedef void lm_block_fn(const struct lm_packed *w, uint32_t from, uint32_t to,
+                         const struct lm_rows *x, uint32_t row, uint32_t t, float *y, size_t ldy);
 struct lm_matvec_set {
     const char *name;
     lm_block_fn *f32, *bf16, *int8, *int4;

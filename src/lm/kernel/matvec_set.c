@@ -4,14 +4,23 @@
 
 const struct lm_matvec_set *lm_matvec_set(void)
 {
-    switch (lm_isa()) {
-    case LM_ISA_PLAIN:
-    case LM_ISA_NEON:
-    case LM_ISA_AVX2:
-    case LM_ISA_AVX512:
-    case LM_ISA_AVX512VNNI:
-    case LM_ISA_AVX512BF16:
-    default:
-        return &lm_matvec_plain;
-    }
+    const struct lm_matvec_set *const sets[] = {
+        [LM_ISA_PLAIN] = &lm_matvec_plain,
+#ifdef LM_BUILT_NEON
+        [LM_ISA_NEON] = &lm_matvec_neon,
+#endif
+#ifdef LM_BUILT_AVX2
+        [LM_ISA_AVX2] = &lm_matvec_avx2,
+#endif
+#ifdef LM_BUILT_AVX512
+        [LM_ISA_AVX512] = &lm_matvec_avx512,
+#endif
+#ifdef LM_BUILT_AVX512VNNI
+        [LM_ISA_AVX512VNNI] = &lm_matvec_avx512vnni,
+#endif
+#ifdef LM_BUILT_AVX512BF16
+        [LM_ISA_AVX512BF16] = &lm_matvec_avx512vnni,
+#endif
+    };
+    return sets[lm_isa()];
 }
