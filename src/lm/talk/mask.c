@@ -101,10 +101,10 @@ static enum err mask_fill(struct lm_mask *mask, struct str schema_json, struct l
     mask->order = mem_alloc(mask->vocab * sizeof(*mask->order));
     mask->shared = mem_alloc(mask->vocab);
     mask->kept = mem_alloc(automaton->count * sizeof(*mask->kept));
+    for (uint32_t state = 0; mask->kept != NULL && state < automaton->count; state++)
+        atomic_init(&mask->kept[state], NULL); /* before the first failure: destroy looks at them */
     if (mask->order == NULL || mask->shared == NULL || mask->kept == NULL)
         return ERR_NOMEM;
-    for (uint32_t state = 0; state < automaton->count; state++)
-        atomic_init(&mask->kept[state], NULL);
     enum err err = check_bytes(mask, fault);
     return err != ERR_OK ? err : order_ids(mask);
 }
