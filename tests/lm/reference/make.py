@@ -11,6 +11,7 @@ vocab_used post batch length tied_routers), `ids`, `targets` (below 0: not score
 `aux` (weighted), `logit ROW POSITION ID VALUE`, and per tensor `tensor NAME ROWS COLUMNS L2 SUM COUNT`
 with COUNT pairs of element and gradient.
 """
+import dataclasses
 import importlib
 import os
 import sys
@@ -116,6 +117,9 @@ def main():
     torch.set_num_threads(1)
     for cfg in oracle.CFGS.values():
         write(oracle, cfg.name, cfg, cfg.V, 1, 24, samples=12)
+        # The same widths, heads and experts, but few layers, ids and positions: for the quick tests.
+        short = dataclasses.replace(cfg, L=2, V=1000, ctx=64)
+        write(oracle, cfg.name + '_short', short, 997, 1, 24, samples=12)
     # Expert width is round(2 ffn k / (3 E)).
     toy = dict(h=36, L=2, kv=2, ctx=40, heads=4, V=70)  # heads of 9
     write(oracle, 'toy_dense', oracle.Cfg('toy', ffn=50, E=0, **toy), 61, 2, 7)
