@@ -47,9 +47,28 @@ struct barista_turn {
 };
 enum barista_task { BARISTA_CHAT, BARISTA_CLASSIFY, BARISTA_SUMMARIZE, BARISTA_TEXT };
 
+/* The system turn: who speaks, which machine stands there ("original", "vertuo" or empty), which
+ * part of the day (hour 0..23; < 0: not known). */
+MUST_USE enum err barista_system_text(struct str model, struct str machine_system, int hour,
+                                      struct buf *ret_text);
+
+/* Turns of a prompt out of what was said (user and assistant turns only): the system turn, and
+ * before each user turn the rows retrieved for it that no earlier turn shows.  `ret_rows` (room for
+ * BARISTA_ROWS_MAX) are those of the last user turn, shown before or not.  `facts` may be NULL: no
+ * rows.  Texts are borrowed or from `scratch`; needs room for 2 * count + 1 turns (ERR_FULL).
+ * When barista_prompt has to leave out old turns their rows go with them: call this again without
+ * those messages, and the rows that are still needed are shown anew. */
+MUST_USE enum err barista_turns(const struct barista_facts *facts, struct str system,
+                                const struct barista_turn *messages, size_t count,
+                                struct arena *scratch, struct barista_turn *ret_turns,
+                                size_t turns_max, size_t *ret_count, struct barista_row *ret_rows,
+                                size_t *ret_row_count);
+
 /* Ids of a prompt, up to and with the mark after which the model speaks.  Old turns are left out,
  * oldest first, until at least `room` ids are free in `context`; the system turn and the last user
- * turn stay.  ERR_FULL when these alone do not fit.  Used for training and for asking alike. */
+ * turn stay.  ERR_FULL when these alone do not fit.  Used for training and for asking alike.  An
+ * empty assistant turn at the end is where the model is to speak; with `recipe` set the mark
+ * LM_RECIPE stands there too. */
 MUST_USE enum err barista_prompt(const struct lm_tokenizer *tokenizer, enum barista_task task,
                                  const struct barista_turn *turns, size_t count, uint32_t context,
                                  uint32_t room, uint16_t *ids, size_t ids_max, size_t *ret_count);
@@ -63,6 +82,18 @@ struct barista_facet {
     size_t label_count; /* the last is "none" */
 };
 size_t barista_facets(const struct barista_facts *facts, const struct barista_facet **ret_facets);
+/* A classification's answer is the labels in the order of the facets, "espresso, none, price, ...".
+ * To score facet i: prompt = barista_prompt(BARISTA_CLASSIFY) + ids of the earlier facets' leads
+ * and choices + ids of barista_class_lead(i), each encoded for itself; choices =
+ * barista_class_choice of each label. */
+struct str barista_class_lead(size_t facet);
+MUST_USE enum err barista_class_choice(size_t facet, struct str label, struct buf *ret_text);
+/* A score's log-probabilities over a facet's labels to confidences that sum to 1. */
+void barista_class_confidence(const double *logprob, size_t count, double temperature,
+                              double *ret_confidence);
+/* The temperature fitted on valid dialogues, from MODEL_DIR/calibration.json; 1 without the file.
+ */
+double barista_calibration_read(const char *model_dir);
 
 /* ---- recipes ---- */
 
