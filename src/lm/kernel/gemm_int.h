@@ -9,6 +9,13 @@
 extern const struct lm_gemm_kind lm_gemm_kind_plain, lm_gemm_kind_neon, lm_gemm_kind_avx2,
     lm_gemm_kind_avx512;
 
+/* Before a loop whose bounds are known: registers must not become an array in memory. */
+#if defined(__clang__)
+#define LM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LM_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 /* To bf16, half to even; a NaN stays one. */
 static inline uint16_t lm_bf16_bits(float x)
 {

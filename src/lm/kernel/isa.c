@@ -90,5 +90,19 @@ bool lm_isa_limit(struct str name)
 
 const struct lm_kernels *lm_kernels(void)
 {
+    enum lm_isa isa = lm_isa();
+#ifdef LM_BUILT_AVX512
+    if (isa >= LM_ISA_AVX512)
+        return &lm_kernels_avx512;
+#endif
+#ifdef LM_BUILT_AVX2
+    if (isa == LM_ISA_AVX2)
+        return &lm_kernels_avx2;
+#endif
+#ifdef LM_BUILT_NEON
+    if (isa == LM_ISA_NEON)
+        return &lm_kernels_neon;
+#endif
+    (void)isa;
     return &lm_kernels_plain;
 }
