@@ -124,9 +124,11 @@ static bool choose(struct lm_worker *worker, struct lm_request *request, uint32_
     return false;
 }
 
-/* Choices of one id need nothing but the logits after the prompt. */
-static void score_short(struct lm_worker *worker, struct lm_request *request, uint32_t vocab)
+/* Choices of one id need nothing but the logits after the prompt, over all of the model's rows as
+ * lm_session_score has it. */
+static void score_short(struct lm_worker *worker, struct lm_request *request)
 {
+    uint32_t vocab = worker->engine->ops->config(request->job.model)->vocab_used;
     double log_sum = lm_log_sum(worker->logits, vocab, worker->pick.weight);
     for (uint32_t i = 0; i < request->job.choice_count; i++) {
         size_t count;
@@ -186,7 +188,7 @@ static bool read_prompt(struct lm_worker *worker, struct lm_request *request, st
         return false;
     request->decode_us = sys_mono_us();
     if (request->job.choice_count > 0) {
-        score_short(worker, request, vocab);
+        score_short(worker, request);
         request->phase = LM_PHASE_SCORE;
         return false;
     }
