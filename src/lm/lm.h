@@ -330,11 +330,12 @@ enum lm_train_end {
     LM_TRAIN_STOPPED, /* stop said so; resume goes on */
     LM_TRAIN_NAN,     /* the loss was not a number: the last good checkpoint is kept */
 };
-/* A row of a batch holds whole dialogues one after another; one that is longer than a row is cut
- * into pieces that overlap.  out_dir NULL: nothing is written (tuning).  valid_path NULL: nothing is
- * held out, best/ is the newest.  ERR_INPUT: options or token files; also a checkpoint of another
- * run, named in `fault`.  ERR_CONFLICT: another training is at work in out_dir, or a run is there
- * and `resume` is not set.  ERR_IO and the like while saving: the checkpoint before it is kept. */
+/* A row of a batch holds whole dialogues one after another, none of which sees another; one that is
+ * longer than a row is cut into pieces that overlap.  out_dir NULL: nothing is written (tuning).
+ * valid_path NULL: nothing is held out, best/ is the newest.  ERR_INPUT: options or token files;
+ * also a checkpoint of another run, named in `fault`.  ERR_CONFLICT: another training is at work in
+ * out_dir, or a run is there and `resume` is not set.  ERR_IO and the like while saving: the
+ * checkpoint before it is kept. */
 MUST_USE enum err lm_train(const struct lm_train_options *options, struct lm_fault *fault,
                            enum lm_train_end *ret_end, struct lm_train_progress *ret_last);
 

@@ -102,8 +102,15 @@ static float *log_sum_at(const struct window *w, uint32_t t)
     return w->pass->kept->log_sum + mask_row(w, t);
 }
 
-static void hide_future(const struct window *w, float *row, uint32_t t)
+/* What the query at t sees: its own text, up to itself. */
+static uint32_t start_of(const struct window *w, uint32_t t)
 {
+    return lm_graph_start(w->pass, row_of(w, t));
+}
+
+static void hide_others(const struct window *w, float *row, uint32_t t)
+{
+    memset(row, 0, start_of(w, t) * sizeof(*row));
     memset(row + t + 1, 0, (w->seen - t - 1) * sizeof(*row));
 }
 
@@ -114,9 +121,10 @@ static void block_forward(const struct window *w)
     for (uint32_t i = 0; i < w->count; i++) {
         uint32_t t = w->first + i;
         float *row = w->p + (size_t)i * stride;
-        *log_sum_at(w, t) = lm_softmax_row(row, t + 1);
+        uint32_t start = start_of(w, t);
+        *log_sum_at(w, t) = lm_softmax_row(row + start, t + 1 - start);
         lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), row, t + 1);
-        hide_future(w, row, t);
+        hide_others(w, row, t);
     }
     product(w, (struct lm_gemm){.m = w->count,
                                 .n = w->g->head,
@@ -182,8 +190,9 @@ static const float *remake(const struct window *w, const float *dout)
         uint32_t t = w->first + i;
         size_t at = row_of(w, t) * w->c->hidden + query_at(w);
         float *row = w->p + (size_t)i * stride;
-        (void)lm_exp_row(row, *log_sum_at(w, t), t + 1);
-        hide_future(w, row, t);
+        uint32_t start = start_of(w, t);
+        (void)lm_exp_row(row + start, *log_sum_at(w, t), t + 1 - start);
+        hide_others(w, row, t);
         w->dot[i] = lm_dot(dout + at, w->pass->kept->o + at, w->g->head);
         if (!drops)
             continue;
@@ -214,7 +223,7 @@ static void score_back(const struct window *w, const float *dout)
         const float *p = w->p + (size_t)i * stride;
         lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), dp, t + 1);
         for (uint32_t j = 0; j < w->seen; j++)
-            dp[j] = p[j] * (dp[j] - w->dot[i]); /* p is 0 where the future is */
+            dp[j] = p[j] * (dp[j] - w->dot[i]); /* p is 0 where others are */
     }
 }
 

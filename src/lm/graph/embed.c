@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+static size_t position_of(const struct lm_pass *pass, uint32_t row)
+{
+    return row % pass->graph->options.length - lm_graph_start(pass, row);
+}
+
 /* x (N, h) = drop(tok[id] + pos[t]) */
 static void embed_rows(struct lm_pass *pass, struct lm_span span)
 {
@@ -11,7 +16,7 @@ static void embed_rows(struct lm_pass *pass, struct lm_span span)
     for (uint32_t i = span.from; i < span.to; i++) {
         float *x = g->x[0] + (size_t)i * h;
         memcpy(x, pass->weights->tok + (size_t)pass->batch->ids[i] * h, h * sizeof(*x));
-        lm_axpy(x, 1, pass->weights->pos + (size_t)(i % g->options.length) * h, h);
+        lm_axpy(x, 1, pass->weights->pos + position_of(pass, i) * h, h);
         lm_graph_drop(pass, LM_PLACE_EMBED, i, x, h);
     }
 }
@@ -41,7 +46,7 @@ static void embed_strip(void *cookie, uint32_t index, uint32_t worker)
     for (uint32_t i = 0; i < g->rows; i++) {
         const float *dx = g->room.dx + (size_t)i * h + from;
         lm_axpy(pass->grads->tok + (size_t)pass->batch->ids[i] * h + from, 1, dx, n);
-        lm_axpy(pass->grads->pos + (size_t)(i % g->options.length) * h + from, 1, dx, n);
+        lm_axpy(pass->grads->pos + position_of(pass, i) * h + from, 1, dx, n);
     }
 }
 

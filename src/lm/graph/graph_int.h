@@ -22,8 +22,12 @@ uint64_t lm_graph_bytes(const struct lm_graph *graph);
 struct lm_graph_batch {
     const uint16_t *ids;    /* (B, T) */
     const int32_t *targets; /* (B, T); below 0: not scored.  Must be < vocab_used */
-    uint64_t seed, step;    /* of dropout */
-    double scale;           /* of the gradients: dloss/dw * scale is added; usually 1/accumulate */
+    /* (B, T) or NULL: where in its row the text begins that a token belongs to.  Attention sees
+     * [start, t] and positions count from there, so that several texts in one row are what each
+     * would be alone. */
+    const uint16_t *starts;
+    uint64_t seed, step; /* of dropout */
+    double scale;        /* of the gradients: dloss/dw * scale is added; usually 1/accumulate */
 };
 struct lm_graph_loss {
     double sum; /* nats over the scored tokens, without aux */

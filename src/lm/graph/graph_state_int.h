@@ -112,6 +112,12 @@ void lm_graph_rows(struct lm_pass *pass, uint32_t rows,
                    void (*work)(struct lm_pass *pass, struct lm_span span));
 MUST_USE enum err lm_graph_gemm(struct lm_pass *pass, struct lm_gemm gemm);
 
+/* Where the text of a row of the batch begins, in its own T; 0 unless the batch says. */
+static inline uint32_t lm_graph_start(const struct lm_pass *pass, size_t row)
+{
+    return pass->batch->starts != NULL ? pass->batch->starts[row] : 0;
+}
+
 /* Where dropout happens; each place and row has a mask of its own. */
 enum lm_place { LM_PLACE_EMBED, LM_PLACE_ATTENTION, LM_PLACE_FEED, LM_PLACE_SCORES };
 /* In place; the same again on the way back. */

@@ -22,7 +22,8 @@ enum err lm_trainer_judge(struct lm_trainer *t, double *ret_loss)
             for (uint32_t i = 0; row + b >= rows && i < t->o.length; i++)
                 t->targets[at + i] = -1; /* fills the last batch, and is not scored */
         }
-        struct lm_graph_batch batch = {.ids = t->ids, .targets = t->targets, .scale = 1};
+        struct lm_graph_batch batch = {
+            .ids = t->ids, .targets = t->targets, .starts = t->starts, .scale = 1};
         enum err err = lm_graph_run(t->judge, &t->weights, &batch, NULL, &loss);
         if (err != ERR_OK)
             return err;

@@ -24,6 +24,7 @@ static enum err forward_backward(struct lm_trainer *t, double *ret_loss)
         struct lm_graph_batch batch = {
             .ids = t->ids + micro * tokens,
             .targets = t->targets + micro * tokens,
+            .starts = t->starts + micro * tokens,
             .seed = t->o.seed,
             .step = t->state.step * t->o.accumulate + micro,
             /* The mean over all tokens of the step, however they fell into micro-steps. */

@@ -11,9 +11,10 @@
 /* ---- data: dialogues laid into rows of `length` tokens ----
  *
  * A row holds whole dialogues one after another, each from its own LM_BEGIN, and LM_PAD where none
- * fits any more.  One that is longer than a row is cut into pieces that each fill a row: all but
- * the first repeat at least half a row of what was before, so that what is scored has that much to
- * go by.  Every token of every dialogue is predicted once an epoch, but for the quiet ones. */
+ * fits any more.  None sees another, and each counts its positions from its own beginning.  One
+ * that is longer than a row is cut into pieces that each fill a row: all but the first repeat at
+ * least half a row of what was before, so that what is scored has that much to go by.  Every token
+ * of every dialogue is predicted once an epoch, but for the quiet ones. */
 
 struct lm_piece {
     uint32_t at;          /* first token, in the file */
