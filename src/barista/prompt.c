@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define ROWS_SHOWN 4 /* more rows cost time and seldom hold the answer */
+
 struct out {
     const struct lm_tokenizer *tokenizer;
     uint16_t *ids;
@@ -229,13 +231,12 @@ struct str barista_before(const struct barista_turn *messages, size_t count, str
 size_t barista_rows(const struct barista_facts *facts, struct str question, struct str before,
                     struct str machine_system, struct arena *scratch, struct barista_row *ret_rows)
 {
-    size_t count = barista_retrieve(facts, question, before, ret_rows, BARISTA_ROWS_MAX);
+    size_t count = barista_retrieve(facts, question, before, ret_rows, ROWS_SHOWN);
     if (count == 0 || machine_system.len == 0)
         return count;
     char *more = arena_printf(scratch, "%.*s %.*s", STR_ARG(before), STR_ARG(machine_system));
-    return more == NULL
-               ? count
-               : barista_retrieve(facts, question, str_from(more), ret_rows, BARISTA_ROWS_MAX);
+    return more == NULL ? count
+                        : barista_retrieve(facts, question, str_from(more), ret_rows, ROWS_SHOWN);
 }
 
 /* "tanka original morning" -> "original" */

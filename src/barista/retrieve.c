@@ -11,7 +11,7 @@
 #define BM25_K1       1.2
 #define BM25_B        0.3
 #define HEAVY_WEIGHT  2.5F /* words of the column that names a row */
-#define LIKENESS_MIN  0.5  /* of a misspelt word */
+#define LIKENESS_MIN  0.42 /* of a misspelt word */
 #define LIKENESS_LEN  4    /* shorter words are not guessed */
 #define BEFORE_WEIGHT 0.35 /* words of the turns before */
 #define COVERED_MIN   0.45 /* share of the question that the best row must explain */
@@ -155,26 +155,41 @@ static const struct barista_term *term_find(const struct barista_facts *facts, s
                : bsearch(&word, facts->term, facts->term_count, sizeof(*facts->term), term_order);
 }
 
-/* The term most like a word that is in no row; NULL when none is alike. */
-static const struct barista_term *term_guess(const struct barista_facts *facts, struct str word,
-                                             double *ret_likeness)
+/* What a word that is in no row and no list was meant to be: a term or a synonym's word. */
+struct guess {
+    const struct barista_term *term;
+    const struct barista_synonym *synonym;
+    double likeness;
+};
+
+static bool guess_better(struct str text, struct str word, double *likeness)
 {
-    const struct barista_term *best = NULL;
-    double likeness = LIKENESS_MIN;
+    if (text.len < LIKENESS_LEN || text.len + 2 < word.len || text.len > word.len + 2 ||
+        text.at[0] != word.at[0])
+        return false;
+    double now = barista_word_likeness(text, word);
+    if (now <= *likeness)
+        return false;
+    *likeness = now;
+    return true;
+}
+
+static struct guess guess_word(const struct barista_facts *facts, struct str word)
+{
+    struct guess guess = {NULL, NULL, LIKENESS_MIN};
     if (word.len < LIKENESS_LEN)
-        return NULL;
+        return guess;
     for (size_t i = 0; i < facts->term_count; i++) {
-        struct str text = facts->term[i].text;
-        if (text.len < LIKENESS_LEN || text.len + 2 < word.len || text.len > word.len + 2)
-            continue;
-        double now = barista_word_likeness(text, word);
-        if (now > likeness) {
-            likeness = now;
-            best = &facts->term[i];
-        }
+        if (guess_better(facts->term[i].text, word, &guess.likeness))
+            guess.term = &facts->term[i];
     }
-    *ret_likeness = likeness;
-    return best;
+    for (size_t i = 0; i < facts->synonym_count; i++) {
+        if (guess_better(facts->synonym[i].word, word, &guess.likeness))
+            guess.synonym = &facts->synonym[i];
+    }
+    if (guess.synonym != NULL)
+        guess.term = NULL;
+    return guess;
 }
 
 static void asked_add(struct asked *asked, const struct barista_term *term, double weight)
@@ -208,24 +223,37 @@ static double asked_means(const struct barista_facts *facts, struct asked *asked
     return most;
 }
 
-static void asked_text(const struct barista_facts *facts, struct str text, double weight,
-                       bool guess, struct asked *asked)
+/* One word of a question; its content, which is none for words that say nothing and for numbers
+ * that stand nowhere. */
+static double asked_word(const struct barista_facts *facts, struct asked *asked, struct str word,
+                         double weight, bool guessed)
 {
-    double unknown = log(1 + 2.0 * (double)facts->row_count); /* as informative as a word can be */
-    struct barista_word at_word;
-    for (size_t at = 0; barista_word_next(text, &at, &at_word);) {
-        struct str word = {at_word.at, at_word.len};
-        bool synonym;
-        double likeness = 1, content = unknown;
-        struct str means = barista_synonym_find(facts, word, &synonym);
-        const struct barista_term *term = term_find(facts, word);
-        if (synonym) {
-            content = means.len > 0 ? asked_means(facts, asked, means, weight) : 0;
-        } else if (term != NULL || (guess && (term = term_guess(facts, word, &likeness)) != NULL)) {
-            content = (double)term->idf;
-            asked_add(asked, term, weight * likeness);
-        }
-        asked->content += guess ? content : 0;
+    bool synonym;
+    struct str means = barista_synonym_find(facts, word, &synonym);
+    if (synonym)
+        return means.len > 0 ? asked_means(facts, asked, means, weight) : 0;
+    struct guess guess = {term_find(facts, word), NULL, 1};
+    if (guess.term == NULL && guessed)
+        guess = guess_word(facts, word);
+    if (guess.synonym != NULL) {
+        means = guess.synonym->means;
+        return means.len > 0 ? asked_means(facts, asked, means, weight * guess.likeness) : 0;
+    }
+    if (guess.term != NULL) {
+        asked_add(asked, guess.term, weight * guess.likeness);
+        return (double)guess.term->idf;
+    }
+    return word.at[0] >= '0' && word.at[0] <= '9' ? 0 : log(1 + 2.0 * (double)facts->row_count);
+}
+
+static void asked_text(const struct barista_facts *facts, struct str text, double weight,
+                       bool question, struct asked *asked)
+{
+    struct barista_word word;
+    for (size_t at = 0; barista_word_next(text, &at, &word);) {
+        struct str slice = {word.at, word.len};
+        double content = asked_word(facts, asked, slice, weight, question);
+        asked->content += question ? content : 0;
     }
 }
 
