@@ -94,6 +94,14 @@ void barista_class_confidence(const double *logprob, size_t count, double temper
 /* The temperature fitted on valid dialogues, from MODEL_DIR/calibration.json; 1 without the file.
  */
 double barista_calibration_read(const char *model_dir);
+#define BARISTA_LABELS_MAX 16
+struct barista_judged { /* one facet of one text: scores of its labels, and which is right */
+    double logprob[BARISTA_LABELS_MAX];
+    size_t count, right;
+};
+double barista_calibration_fit(const struct barista_judged *judged, size_t count);
+MUST_USE enum err barista_calibration_write(const char *model_dir, double temperature,
+                                            size_t judged);
 
 /* ---- recipes ---- */
 
@@ -152,8 +160,10 @@ MUST_USE enum err barista_plain_answer(const struct barista_facts *facts, struct
 
 /* ---- judgement ---- */
 
+#define BARISTA_BINS 10
+
 struct barista_score {
-    uint32_t dialogues;
+    /* shares, by barista_score_end */
     double slot_exact;    /* share of slots found in the answer */
     double all_exact;     /* share of dialogues with every slot */
     double unsupported;   /* share of answers with a name or number that no row in the prompt has */
@@ -162,11 +172,26 @@ struct barista_score {
     double recipe_valid;  /* share of recipes that the machine's rules accept */
     double class_right;   /* share of facets */
     double class_calibration; /* expected calibration error, 10 bins */
+    /* what they are shares of */
+    uint32_t dialogues, slots, slots_found, slotted, slotted_all, answers, answers_unsupported;
+    uint32_t must_refuse, must_refuse_did, must_not_refuse, must_not_refuse_did;
+    uint32_t recipes, recipes_valid, classes, classes_found, judged;
+    double bin_confidence[BARISTA_BINS], bin_right[BARISTA_BINS];
 };
 /* Scores one answer into running sums; `barista_score_end` makes shares of them. */
 void barista_score_add(const struct barista_dialogue *dialogue, struct str answer,
                        struct barista_score *sums);
+/* One facet that was answered with this confidence. */
+void barista_score_class(double confidence, bool right, struct barista_score *sums);
 void barista_score_end(struct barista_score *sums);
+/* Where a share lies with 95 %: Wilson's interval. */
+void barista_interval(uint32_t part, uint32_t whole, double *ret_low, double *ret_high);
+/* Whether the answer says that it does not know. */
+bool barista_refuses(struct str answer);
+/* Whether it has a name or number that nothing before it in the dialogue has. */
+bool barista_unsupported(const struct barista_dialogue *dialogue, struct str answer);
+/* Whether `part` stands in the text as a whole word or number, case aside. */
+bool barista_says(struct str text, struct str part);
 
 /* ---- the service: models by name, on the engine's threads ---- */
 

@@ -117,6 +117,11 @@ MUST_USE enum err barista_recipe_text(const struct espresso_recipe *recipe, stru
 MUST_USE enum err barista_recipe_parse(struct str json, struct lm_fault *fault,
                                        struct espresso_recipe *ret_recipe);
 
+/* ---- plain.c ---- */
+
+MUST_USE enum err barista_plain_rows(const struct barista_row *rows, size_t count,
+                                     struct str question, struct buf *ret_answer);
+
 MUST_USE enum err barista_fault(struct lm_fault *fault, const char *format, ...)
     PRINTF_LIKE(2, 3); /* ERR_INPUT */
 
