@@ -420,7 +420,7 @@ static enum err make_unknown(struct maker *maker, const struct phrases_block *bl
         err = maker_say(maker, block, &answer);
     if (err == ERR_OK)
         err = shelf_fill(maker, block, 0, maker_below(maker, 4), &shelf);
-    if (err == ERR_OK && named(&shelf, good.name))
+    if (err == ERR_OK && (named(&shelf, good.name) || !barista_says(ask, good.name)))
         err = ERR_AGAIN;
     maker->dialogue->label.refuses = true;
     return err == ERR_OK ? exchange(maker, &shelf, ask, answer) : err;

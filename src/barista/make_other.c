@@ -388,6 +388,8 @@ enum err make_summary(struct maker *maker, const struct phrases_block *block)
         err = maker_ask(maker, block, PHRASES_ASK, STR_NONE, &part);
         if (err != ERR_OK)
             return err;
+        if (!barista_says(part, good[i].name)) /* a slip went into the name */
+            return ERR_AGAIN;
         text = arena_printf(maker->scratch, "%s%s%.*s", text == NULL ? "" : text, i == 0 ? "" : " ",
                             STR_ARG(part));
     }
