@@ -239,10 +239,10 @@ static lm_block_fn *kernel_of(const struct lm_packed *w)
     }
 }
 
-void lm_matvec_block(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
-                     uint32_t block, float *y, size_t ldy)
+void lm_matvec_part(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
+                    uint32_t from, uint32_t to, float *y, size_t ldy)
 {
-    kernel_of(w)(w, block, block + 1, x, row, t, y, ldy);
+    kernel_of(w)(w, from, to, x, row, t, y, ldy);
 }
 
 void lm_matvec_blocks(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
@@ -274,7 +274,7 @@ static void product_last(const struct product *p)
     uint32_t width = p->w->n - block * ROWS;
     for (uint32_t row = 0; row < p->t; row += 8) {
         uint32_t t = p->t - row < 8 ? p->t - row : 8;
-        lm_matvec_block(p->w, &p->rows, row, t, block, tile, ROWS);
+        lm_matvec_part(p->w, &p->rows, row, t, block, block + 1, tile, ROWS);
         for (uint32_t r = 0; r < t; r++)
             memcpy(p->y + (size_t)(row + r) * p->ldy + (size_t)block * ROWS, tile + r * ROWS,
                    width * sizeof(float));

@@ -20,7 +20,7 @@
 #define NV      (16 / LANES)
 #define INLINE  static inline __attribute__((always_inline))
 #define UNROLL  _Pragma("GCC unroll 16")
-#define AHEAD_B 1536 /* how far decode asks for memory before it is needed */
+#define AHEAD_B 2048 /* how far decode asks for memory before it is needed */
 
 /* ---- f32 ---- */
 
@@ -30,14 +30,14 @@ INLINE void f32_tile(const struct lm_packed *w, uint32_t block, const struct lm_
     const float *data = (const float *)(const void *)(w->data + block * w->block_bytes);
     size_t step = w->block_bytes / sizeof(float);
     const float *in = x->x + (size_t)row * x->ldx;
-    VF sum[F_ROWS][2][NV];
+    VF sum[F_ROWS][4][NV];
     UNROLL for (uint32_t r = 0; r < t; r++) UNROLL for (uint32_t b = 0; b < blocks; b++)
         UNROLL for (uint32_t v = 0; v < NV; v++) sum[r][b][v] = F_ZERO;
     for (uint32_t i = 0; i < w->k; i++, data += 16) {
         if (t == 1)
             UNROLL for (uint32_t b = 0; b < blocks; b++)
                 PREFETCH((const char *)(data + b * step) + AHEAD_B);
-        VF wide[2][NV];
+        VF wide[4][NV];
         UNROLL for (uint32_t b = 0; b < blocks; b++) UNROLL for (uint32_t v = 0; v < NV; v++)
             wide[b][v] = F_LOAD(data + b * step + v * LANES);
         UNROLL for (uint32_t r = 0; r < t; r++)
@@ -59,7 +59,7 @@ INLINE void bf16_tile(const struct lm_packed *w, uint32_t block, const struct lm
 {
     const unsigned char *data = w->data + block * w->block_bytes;
     const float *in = x->x + (size_t)row * x->ldx;
-    VF sum[F_ROWS][2][NV];
+    VF sum[F_ROWS][4][NV];
     UNROLL for (uint32_t r = 0; r < t; r++) UNROLL for (uint32_t b = 0; b < blocks; b++)
         UNROLL for (uint32_t v = 0; v < NV; v++) sum[r][b][v] = F_ZERO;
     for (uint32_t i = 0; i < w->k; i += 2, data += 64) {
@@ -67,8 +67,8 @@ INLINE void bf16_tile(const struct lm_packed *w, uint32_t block, const struct lm
         if (t == 1)
             UNROLL for (uint32_t b = 0; b < blocks; b++)
                 PREFETCH(data + b * w->block_bytes + AHEAD_B);
-        VF even[2][NV];
-        VF odd[2][NV];
+        VF even[4][NV];
+        VF odd[4][NV];
         UNROLL for (uint32_t b = 0; b < blocks; b++)
         {
             UNROLL for (uint32_t v = 0; v < NV; v++)
@@ -115,11 +115,11 @@ INLINE void int_tile(const struct lm_packed *w, uint32_t block, const struct lm_
     const int8_t *q = x->q + (size_t)row * x->groups * 64;
     const float *scale = x->scale + (size_t)row * x->groups;
     const int32_t *past = x->sum + (size_t)row * x->groups;
-    VF sum[I_ROWS][2][NV];
+    VF sum[I_ROWS][4][NV];
     UNROLL for (uint32_t r = 0; r < t; r++) UNROLL for (uint32_t b = 0; b < blocks; b++)
         UNROLL for (uint32_t v = 0; v < NV; v++) sum[r][b][v] = F_ZERO;
     for (uint32_t g = 0; g < w->groups; g++, q += 64, scale++, past++) {
-        VI dot[I_ROWS][2][NV];
+        VI dot[I_ROWS][4][NV];
         UNROLL for (uint32_t r = 0; r < t; r++) UNROLL for (uint32_t b = 0; b < blocks; b++)
             UNROLL for (uint32_t v = 0; v < NV; v++) dot[r][b][v] =
                 I_SET1(past[(size_t)r * x->groups] * (nibbles ? -8 : -128));
@@ -181,7 +181,7 @@ INLINE void int_tile(const struct lm_packed *w, uint32_t block, const struct lm_
         break;
 
 /* NAME: blocks from..to-1 for t rows, in tiles of at most MAX rows and, where the registers hold
- * them, two blocks; one row always takes two blocks, so that two streams are read at once. */
+ * them, two blocks; one row takes four, so that as many streams are read at once. */
 #define KERNEL(NAME, TILE, MAX, BLOCKS)                                                            \
     INLINE void NAME##_any(const struct lm_packed *w, uint32_t block, const struct lm_rows *x,     \
                            uint32_t row, uint32_t t, float *y, size_t ldy, const uint32_t blocks)  \
@@ -212,13 +212,16 @@ INLINE void int_tile(const struct lm_packed *w, uint32_t block, const struct lm_
     static void NAME(const struct lm_packed *w, uint32_t from, uint32_t to,                        \
                      const struct lm_rows *x, uint32_t row, uint32_t t, float *y, size_t ldy)      \
     {                                                                                              \
-        for (uint32_t block = from; block < to;) {                                                 \
+        uint32_t block = from;                                                                     \
+        for (; t == 1 && block + 4 <= to; block += 4, y += 64)                                     \
+            TILE(w, block, x, row, y, ldy, 4, 1);                                                  \
+        while (block < to) {                                                                       \
             bool pair = block + 1 < to && (t == 1 || (BLOCKS) == 2);                               \
-            float *at = y + (size_t)(block - from) * 16;                                           \
             for (uint32_t r = 0; r < t; r += (MAX))                                                \
                 (pair ? NAME##_pair : NAME##_single)(                                              \
-                    w, block, x, row + r, t - r < (MAX) ? t - r : (MAX), at + r * ldy, ldy);       \
+                    w, block, x, row + r, t - r < (MAX) ? t - r : (MAX), y + r * ldy, ldy);        \
             block += pair ? 2 : 1;                                                                 \
+            y += pair ? 32 : 16;                                                                   \
         }                                                                                          \
     }
 
@@ -302,7 +305,7 @@ static void scores(float *out, size_t ld, const float *q, uint32_t heads, uint32
 INLINE void values_tile(float *out, const float *p, size_t ld, const float *values, uint32_t d16,
                         uint32_t count, const uint32_t heads, const uint32_t chunks)
 {
-    VF sum[4][2][NV];
+    VF sum[4][4][NV];
     UNROLL for (uint32_t h = 0; h < heads; h++) UNROLL for (uint32_t c = 0; c < chunks; c++)
         UNROLL for (uint32_t v = 0; v < NV; v++) sum[h][c][v] = F_ZERO;
     for (uint32_t at = 0; at < count; at++) {

@@ -97,12 +97,13 @@ void lm_rows_fill(const struct lm_rows *rows, enum lm_dtype dtype, uint32_t from
 void lm_rows_copy(const struct lm_rows *rows, uint32_t to, const struct lm_rows *other,
                   uint32_t from);
 
-/* One block, 16 columns of Y. */
-void lm_matvec_block(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
-                     uint32_t block, float *y, size_t ldy);
 /* Blocks from..to-1 of Y (t, n) = X[row .. row + t - 1] W^T; y's first row is X's `row`.  Writes
  * whole blocks, so a row of y has room for blocks * 16 floats. */
 void lm_matvec_blocks(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
                       uint32_t from, uint32_t to, float *y, size_t ldy);
+
+/* The same, but y points at the first block's columns: 16 (to - from) wide. */
+void lm_matvec_part(const struct lm_packed *w, const struct lm_rows *x, uint32_t row, uint32_t t,
+                    uint32_t from, uint32_t to, float *y, size_t ldy);
 
 #endif

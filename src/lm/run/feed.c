@@ -55,20 +55,21 @@ static void task_in(void *cookie, uint32_t index, uint32_t worker)
     uint32_t e = index / pass->parts;
     const struct lm_packed *w1 = &s->model->layer[pass->layer].w1[pass->expert[e]];
     const struct lm_rows *rows = c->experts == 0 ? &pass->ln : &pass->gather;
-    uint32_t part = index % pass->parts;
-    uint32_t from = w1->blocks / 2 * part / pass->parts;
-    uint32_t to = w1->blocks / 2 * (part + 1) / pass->parts;
+    uint32_t from;
+    uint32_t to;
     (void)worker;
-    for (uint32_t pair = from; pair < to; pair++) {
+    lm_pass_part(w1->blocks, index % pass->parts, pass->parts, &from, &to);
+    for (uint32_t block = from; block < to; block += 4) {
+        uint32_t pairs = to - block < 4 ? 1 : 2;
         for (uint32_t row = pass->slot_from[e]; row < pass->slot_from[e + 1]; row += LM_ROWS_TASK) {
             uint32_t left = pass->slot_from[e + 1] - row;
             uint32_t t = left < LM_ROWS_TASK ? left : LM_ROWS_TASK;
-            float ag[LM_ROWS_TASK * 32];
-            lm_matvec_block(w1, rows, row, t, 2 * pair, ag, 32);
-            lm_matvec_block(w1, rows, row, t, 2 * pair + 1, ag + 16, 32);
-            for (uint32_t r = 0; r < t; r++)
-                lm_swiglu_row(s->act + (size_t)(row + r) * s->f16 + (size_t)pair * 16, ag + r * 32,
-                              16);
+            float ag[LM_ROWS_TASK * 64];
+            lm_matvec_part(w1, rows, row, t, block, block + 2 * pairs, ag, 64);
+            for (uint32_t i = 0; i < t * pairs; i++)
+                lm_swiglu_row(s->act + (size_t)(row + i / pairs) * s->f16 +
+                                  (size_t)(block / 2 + i % pairs) * 16,
+                              ag + i / pairs * 64 + i % pairs * 32, 16);
         }
     }
 }
@@ -79,11 +80,12 @@ static void task_out(void *cookie, uint32_t index, uint32_t worker)
     struct lm_session *s = pass->s;
     uint32_t e = index / pass->parts;
     const struct lm_packed *w2 = &s->model->layer[pass->layer].w2[pass->expert[e]];
-    uint32_t part = index % pass->parts;
+    uint32_t from;
+    uint32_t to;
     (void)worker;
+    lm_pass_part(w2->blocks, index % pass->parts, pass->parts, &from, &to);
     lm_matvec_blocks(w2, &pass->act, pass->slot_from[e],
-                     pass->slot_from[e + 1] - pass->slot_from[e], w2->blocks * part / pass->parts,
-                     w2->blocks * (part + 1) / pass->parts,
+                     pass->slot_from[e + 1] - pass->slot_from[e], from, to,
                      s->y + (size_t)pass->slot_from[e] * s->h16, s->h16);
 }
 

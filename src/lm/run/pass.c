@@ -144,14 +144,25 @@ static void task_middle(void *cookie, uint32_t index, uint32_t worker)
 
 /* ---- by blocks of a matrix ---- */
 
+void lm_pass_part(uint32_t blocks, uint32_t index, uint32_t parts, uint32_t *ret_from,
+                  uint32_t *ret_to)
+{
+    uint64_t units = (blocks + 3) / 4;
+    uint32_t to = (uint32_t)(units * (index + 1) / parts) * 4;
+    *ret_from = (uint32_t)(units * index / parts) * 4;
+    *ret_to = to < blocks ? to : blocks;
+}
+
 static void task_qkv(void *cookie, uint32_t index, uint32_t worker)
 {
     const struct lm_pass *pass = cookie;
     struct lm_session *s = pass->s;
     const struct lm_packed *w = &s->model->layer[pass->layer].qkv;
+    uint32_t from;
+    uint32_t to;
     (void)worker;
-    lm_matvec_blocks(w, &pass->ln, 0, pass->t, w->blocks * index / pass->parts,
-                     w->blocks * (index + 1) / pass->parts, s->qkv, s->qkv16);
+    lm_pass_part(w->blocks, index, pass->parts, &from, &to);
+    lm_matvec_blocks(w, &pass->ln, 0, pass->t, from, to, s->qkv, s->qkv16);
 }
 
 static void task_wo(void *cookie, uint32_t index, uint32_t worker)
@@ -159,9 +170,11 @@ static void task_wo(void *cookie, uint32_t index, uint32_t worker)
     const struct lm_pass *pass = cookie;
     struct lm_session *s = pass->s;
     const struct lm_packed *w = &s->model->layer[pass->layer].wo;
+    uint32_t from;
+    uint32_t to;
     (void)worker;
-    lm_matvec_blocks(w, &pass->att, pass->first, pass->t - pass->first,
-                     w->blocks * index / pass->parts, w->blocks * (index + 1) / pass->parts,
+    lm_pass_part(w->blocks, index, pass->parts, &from, &to);
+    lm_matvec_blocks(w, &pass->att, pass->first, pass->t - pass->first, from, to,
                      s->y + (size_t)pass->first * s->h16, s->h16);
 }
 
@@ -203,10 +216,11 @@ static void task_logits(void *cookie, uint32_t index, uint32_t worker)
 {
     const struct head *head = cookie;
     const struct lm_packed *tok = &head->s->model->tok;
+    uint32_t from;
+    uint32_t to;
     (void)worker;
-    lm_matvec_blocks(
-        tok, &head->rows, 0, head->count, (uint32_t)((uint64_t)tok->blocks * index / head->tasks),
-        (uint32_t)((uint64_t)tok->blocks * (index + 1) / head->tasks), head->s->logits, head->ld);
+    lm_pass_part(tok->blocks, index, head->tasks, &from, &to);
+    lm_matvec_blocks(tok, &head->rows, 0, head->count, from, to, head->s->logits, head->ld);
 }
 
 void lm_pass_logits(struct lm_session *s, struct lm_pool *pool, uint32_t row, uint32_t count)

@@ -96,6 +96,10 @@ void lm_pass_logits(struct lm_session *session, struct lm_pool *pool, uint32_t r
 /* Runs inline without a pool or for one task. */
 void lm_pass_tasks(struct lm_pool *pool, uint32_t count,
                    void (*task)(void *cookie, uint32_t index, uint32_t worker), void *cookie);
+/* Task `index` of `parts` has blocks from..to-1: whole fours but for the last, as the kernels like.
+ */
+void lm_pass_part(uint32_t blocks, uint32_t index, uint32_t parts, uint32_t *ret_from,
+                  uint32_t *ret_to);
 /* attend.c: q, k, v of the pass -> keys, values, and att of rows first..t-1. */
 void lm_pass_attend(struct lm_pass *pass);
 /* feed.c: y[slot] of rows first..t-1 from s->ln. */
