@@ -115,6 +115,10 @@ MUST_USE enum err lm_tokens_parse(struct str bytes, struct lm_fault *fault,
  * too. */
 MUST_USE enum err lm_weights_read(const char *dir, struct lm_fault *fault,
                                   struct lm_weights *ret_weights);
+/* model.safetensors alone, into a block for this configuration; what it holds after a failure is
+ * not said. */
+MUST_USE enum err lm_weights_fill(const char *dir, const struct lm_config *config,
+                                  struct lm_fault *fault, float *block);
 /* Makes DIR. dtype LM_F32 or LM_BF16. */
 MUST_USE enum err lm_weights_write(const char *dir, const struct lm_weights *weights,
                                    enum lm_dtype dtype);
@@ -150,12 +154,23 @@ struct lm_train_state {
         uint32_t schedule, precision;
     } shape;
 };
-/* DIR is replaced whole: written beside it, synced, renamed.  m, v: lm_floats floats each. */
+/* DIR is replaced whole: DIR.saving is written and synced, DIR becomes DIR.replaced, DIR.saving
+ * becomes DIR, DIR.replaced goes.  A failure leaves what was there.  tokenizer.json and
+ * generation.json of the DIR before stay in it.  m, v: lm_floats floats each. */
 MUST_USE enum err lm_checkpoint_write(const char *dir, const struct lm_weights *weights,
                                       const float *m, const float *v,
                                       const struct lm_train_state *state);
+/* `weights` is laid out and says which model is expected: another is refused by the name of the
+ * first field that differs (ERR_INPUT).  ERR_NOT_FOUND: there is none.  After a failure the blocks
+ * hold anything. */
 MUST_USE enum err lm_checkpoint_read(const char *dir, struct lm_fault *fault,
                                      struct lm_weights *weights, float *m, float *v,
                                      struct lm_train_state *ret_state);
+/* After a crash between the two renames DIR is missing: puts it in its place.  Called by the two
+ * above; for those who only read the weights. */
+MUST_USE enum err lm_checkpoint_recover(const char *dir);
+MUST_USE enum err lm_state_json(const struct lm_train_state *state, struct buf *buf);
+MUST_USE enum err lm_state_parse(struct str json, struct lm_fault *fault,
+                                 struct lm_train_state *ret_state);
 
 #endif

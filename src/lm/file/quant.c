@@ -75,9 +75,10 @@ static struct trial try_step(const float w[LM_QUANT_GROUP], float step)
 {
     float inverse = 1 / step, dot = 0, square = 0, all = 0;
     for (uint32_t i = 0; i < LM_QUANT_GROUP; i++) {
-        float x = rintf(w[i] * inverse);
+        float x = w[i] * inverse;
         x = x > 7 ? 7 : x;
         x = x < -8 ? -8 : x;
+        x = x + 12582912.0F - 12582912.0F; /* rounded: 1.5 * 2^23 leaves no room for fractions */
         dot += w[i] * x;
         square += x * x;
         all += w[i] * w[i];

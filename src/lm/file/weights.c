@@ -108,24 +108,33 @@ static enum err read_block(const struct lm_config *c, const struct lm_safetensor
     return used == lm_safetensors_count(file) ? ERR_OK : blame_extra(c, file, fault);
 }
 
-enum err lm_weights_read(const char *dir, struct lm_fault *fault, struct lm_weights *ret_weights)
+enum err lm_weights_fill(const char *dir, const struct lm_config *config, struct lm_fault *fault,
+                         float *block)
 {
     char path[LM_PATH_BYTES];
-    struct lm_config config;
     struct lm_safetensors *file;
-    *fault = (struct lm_fault){0};
-    enum err err = lm_disk_path(path, dir, "config.json");
-    if (err == ERR_OK)
-        err = lm_config_read(path, fault, &config);
-    if (err == ERR_OK)
-        err = lm_disk_path(path, dir, "model.safetensors");
+    enum err err = lm_disk_path(path, dir, "model.safetensors");
     if (err == ERR_OK)
         err = lm_safetensors_open(path, fault, &file);
     if (err != ERR_OK)
         return lm_blame(fault, dir, err);
-    float *block = mem_alloc((size_t)lm_floats(&config) * sizeof(*block));
-    err = block != NULL ? read_block(&config, file, fault, block) : ERR_NOMEM;
+    err = read_block(config, file, fault, block);
     lm_safetensors_close(file);
+    return lm_blame(fault, path, err);
+}
+
+enum err lm_weights_read(const char *dir, struct lm_fault *fault, struct lm_weights *ret_weights)
+{
+    char path[LM_PATH_BYTES];
+    struct lm_config config;
+    *fault = (struct lm_fault){0};
+    enum err err = lm_disk_path(path, dir, "config.json");
+    if (err == ERR_OK)
+        err = lm_config_read(path, fault, &config);
+    if (err != ERR_OK)
+        return lm_blame(fault, dir, err);
+    float *block = mem_alloc((size_t)lm_floats(&config) * sizeof(*block));
+    err = block != NULL ? lm_weights_fill(dir, &config, fault, block) : ERR_NOMEM;
     if (err != ERR_OK) {
         mem_free(block);
         return lm_blame(fault, dir, err);
