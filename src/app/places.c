@@ -56,6 +56,22 @@ const char *places_openapi(const char *given_dir, char *path, size_t path_bytes)
     return first(places, ARRAY_COUNT(places), "", path, path_bytes);
 }
 
+const char *places_models(const char *given, char *path, size_t path_bytes)
+{
+    static const char *const places[] = {"models", "../../models", "../share/automat/models"};
+    if (given != NULL)
+        return given;
+    return first(places, ARRAY_COUNT(places), "", path, path_bytes);
+}
+
+const char *places_corpus(const char *given, char *path, size_t path_bytes)
+{
+    static const char *const places[] = {"corpus", "../../corpus", "../share/automat/corpus"};
+    if (given != NULL)
+        return given;
+    return first(places, ARRAY_COUNT(places), "/tables.csv", path, path_bytes);
+}
+
 const char *places_model(const char *given, char *path, size_t path_bytes)
 {
     static const char *const places[] = {"models/window/preset.bin",

@@ -13,4 +13,8 @@ const char *places_program(char *path, size_t path_bytes);
 /* The window model that ships with the program; NULL: there is none. */
 const char *places_model(const char *given, char *path, size_t path_bytes);
 
+/* Folders of the language models and of the corpus; NULL: there is none. */
+const char *places_models(const char *given, char *path, size_t path_bytes);
+const char *places_corpus(const char *given, char *path, size_t path_bytes);
+
 #endif

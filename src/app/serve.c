@@ -17,6 +17,7 @@ struct serve {
     const struct options *options;
     struct rooms rooms;
     struct tls_context *tls, *mqtt_tls; /* one certificate, two protocols */
+    struct barista *barista;
     struct web *web;
     struct web_door door;
     struct demo *demo;
@@ -26,7 +27,7 @@ struct serve {
     char host[256];
     char origin[32][128]; /* --cors-origin, taken apart */
     const char *origins[33];
-    char ui[512], openapi[512], model[512];
+    char ui[512], openapi[512], model[512], models[512], corpus[512];
     char mqtt[280]; /* where it is served, "": nowhere */
     bool stopping, stopped, web_stopped, broker_stopped;
 };
@@ -280,6 +281,7 @@ static bool open_web(struct serve *serve)
         .broker = serve->rooms.broker,
         .telemetry = serve->rooms.telemetry,
         .climate = serve->rooms.climate,
+        .barista = serve->barista,
         .door = &serve->door,
         .data_dir = options->data,
         .climate_source = options->climate,
@@ -323,6 +325,36 @@ static bool open_rooms(struct serve *serve)
         return true;
     app_complain("%s", why);
     return false;
+}
+
+/* Where there is no folder of models yet, what is trained here founds one. */
+static const char *models_folder(struct serve *serve)
+{
+    const struct options *options = serve->options;
+    const char *found = places_models(options->models, serve->models, sizeof(serve->models));
+    if (found != NULL)
+        return found;
+    int len = snprintf(serve->models, sizeof(serve->models), "%s/models", options->data);
+    return len > 0 && (size_t)len < sizeof(serve->models) ? serve->models : NULL;
+}
+
+static bool open_barista(struct serve *serve)
+{
+    const struct options *options = serve->options;
+    struct barista_options barista = {
+        .loop = serve->rooms.loop,
+        .models_dir = models_folder(serve),
+        .corpus_dir = places_corpus(options->lm.corpus, serve->corpus, sizeof(serve->corpus)),
+        .data_dir = options->data,
+        .threads = options->lm_threads,
+        .queue_max = options->lm_queue,
+    };
+    enum err err = barista_create(&barista, &serve->barista);
+    if (err != ERR_OK)
+        app_complain("--models, --corpus (AUTOMAT_MODELS, AUTOMAT_CORPUS): the assistant cannot be "
+                     "set up (%s)",
+                     err_name(err));
+    return err == ERR_OK;
 }
 
 static bool listen_mqtt(struct serve *serve, const char *flag, const char *variable,
@@ -396,6 +428,7 @@ static void close_all(struct serve *serve)
         &serve->rooms); /* commits what waits and answers it, the demo's seeding too */
     demo_destroy(serve->demo);
     web_destroy(serve->web);
+    barista_destroy(serve->barista);
     loop_timer_destroy(serve->beat);
     rooms_close(&serve->rooms);
     tls_context_destroy(serve->tls);
@@ -410,8 +443,8 @@ int app_serve(const struct options *options)
     serve = (struct serve){.options = options};
     if (!app_log_start(options) || !check_options(&serve))
         return 2;
-    if (open_tls(&serve) && open_rooms(&serve) && open_web(&serve) && open_mqtt(&serve) &&
-        start(&serve)) {
+    if (open_tls(&serve) && open_rooms(&serve) && open_barista(&serve) && open_web(&serve) &&
+        open_mqtt(&serve) && start(&serve)) {
         say_ready(&serve, url, sizeof(url));
         log_line(LOG_INFO, "ready", "http", "%s", url, "mqtt", "%s",
                  serve.mqtt[0] != 0 ? serve.mqtt : "off", "data", "%s", options->data, "ui", "%s",

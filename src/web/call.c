@@ -34,6 +34,8 @@ static void call_gone(void *cookie)
 {
     struct web_call *call = cookie;
     call->req = NULL;
+    if (call->gone != NULL)
+        call->gone(call);
 }
 
 static struct str copy(struct web_call *call, struct str text)

@@ -38,7 +38,7 @@ static void request_id_set(struct web *web, const struct http_request *req,
 
 static bool is_api(struct str path)
 {
-    return str_starts(path, STR("/api/")) || str_equal(path, STR("/api"));
+    return str_starts(path, STR("/api/")) || str_equal(path, STR("/api")) || web_path_v1(path);
 }
 
 /* What a browser asks before another origin's page may call, and what a path takes. */

@@ -208,6 +208,39 @@ static void show_climate(struct showing *showing)
     metrics_sample(&showing->out, "automat_climate_model_error_percent", NULL, 0, info.error_pct);
 }
 
+/* ---- the assistant ---- */
+
+static void show_assistant(struct showing *showing)
+{
+    const struct web *web = showing->call->web;
+    if (web->barista == NULL)
+        return;
+    struct barista_stats stats = barista_stats_get(web->barista);
+    one(showing, "automat_lm_requests_total", METRICS_COUNTER, "Questions to a language model.",
+        (double)stats.load.requests);
+    one(showing, "automat_lm_refused_total", METRICS_COUNTER,
+        "Questions that found the queue full.", (double)stats.refused);
+    one(showing, "automat_lm_cancelled_total", METRICS_COUNTER,
+        "Questions whose client left before the end.", (double)stats.cancelled);
+    metrics_family(&showing->out, "automat_lm_tokens_total", METRICS_COUNTER,
+                   "Tokens read from prompts, found in the prompt cache, and made.");
+    labelled(showing, "automat_lm_tokens_total", "kind", "read", (double)stats.load.ids_read);
+    labelled(showing, "automat_lm_tokens_total", "kind", "cached", (double)stats.load.ids_cached);
+    labelled(showing, "automat_lm_tokens_total", "kind", "made", (double)stats.load.ids_made);
+    one(showing, "automat_lm_waiting", METRICS_GAUGE, "Questions in the queue.",
+        stats.load.waiting);
+    one(showing, "automat_lm_running", METRICS_GAUGE, "Questions being answered.",
+        stats.load.running);
+    one(showing, "automat_lm_models", METRICS_GAUGE, "Models that are trained and loaded.",
+        stats.models);
+    one(showing, "automat_lm_training", METRICS_GAUGE, "1 while a training job runs.",
+        stats.training ? 1 : 0);
+    histogram(showing, "automat_lm_first_seconds", "From a question to its first word.",
+              &web->metrics.lm_first_s);
+    histogram(showing, "automat_lm_answer_seconds", "From a question to the end of its answer.",
+              &web->metrics.lm_answer_s);
+}
+
 /* ---- machines ---- */
 
 static void show_machines(struct showing *showing)
@@ -340,6 +373,7 @@ static void alerts_done(struct store_job *job, enum err err)
     show_telemetry(showing, &telemetry);
     show_clickhouse(showing, &telemetry);
     show_climate(showing);
+    show_assistant(showing);
     show_machines(showing);
     show_last_seen(showing);
     show_commands(showing);

@@ -9,6 +9,8 @@
     "data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; " \
     "form-action 'self'; frame-ancestors 'none'"
 
+#define STATUS_LEFT 499 /* in the log only: the client did not wait for an answer */
+
 const char *web_status_title(uint16_t status)
 {
     static const struct {
@@ -93,6 +95,30 @@ static void problem_json(struct json_out *out, const char *request_id,
     out_close(out, '}');
 }
 
+bool web_path_v1(struct str path)
+{
+    return str_starts(path, STR("/v1/"));
+}
+
+/* {"error": {"message", "type", "param", "code"}} */
+void web_problem_v1(struct json_out *out, const struct web_problem *problem)
+{
+    bool named = problem->field != NULL && problem->field[0] != 0;
+    const char *type = problem->status == 401   ? "authentication_error"
+                       : problem->status == 403 ? "permission_error"
+                       : problem->status == 429 ? "rate_limit_error"
+                       : problem->status >= 500 ? "server_error"
+                                                : "invalid_request_error";
+    out_open(out, NULL, '{');
+    out_open(out, "error", '{');
+    out_word(out, "message", problem->detail);
+    out_word(out, "type", type);
+    out_text(out, "param", named ? str_from(problem->field) : STR_NONE);
+    out_word(out, "code", problem->code);
+    out_close(out, '}');
+    out_close(out, '}');
+}
+
 /* What a problem's status asks for beside the document. */
 static size_t problem_fields(const struct web_problem *problem, char retry[16],
                              struct http_field *fields)
@@ -131,12 +157,17 @@ void web_problem_now(struct web *web, struct http_request *req, const struct web
     struct buf body;
     buf_init(&body, 4 * KIB);
     struct json_out out = {&body, ERR_OK};
-    problem_json(&out, front->request_id, problem);
+    bool v1 = web_path_v1(http_request_head(req)->path);
+    if (v1)
+        web_problem_v1(&out, problem);
+    else
+        problem_json(&out, front->request_id, problem);
     web_log_request(web, front->request_id,
                     front->match.route != NULL ? front->match.route->pattern : "-", problem->status,
                     front->begun_us, false, problem->code);
     http_respond(req, &(struct http_answer){.status = problem->status,
-                                            .content_type = STR("application/problem+json"),
+                                            .content_type = v1 ? STR("application/json")
+                                                               : STR("application/problem+json"),
                                             .fields = fields,
                                             .field_count = count,
                                             .body = buf_str(&body)});
@@ -204,6 +235,13 @@ static void respond(struct web_call *call, uint16_t status, struct str content_t
     call_free(call);
 }
 
+void web_call_left(struct web_call *call)
+{
+    web_log_request(call->web, call->request_id, call->route->pattern, STATUS_LEFT, call->begun_us,
+                    call->quiet, call->actor);
+    call_free(call);
+}
+
 void web_call_streams(struct web_call *call)
 {
     web_log_request(call->web, call->request_id, call->route->pattern, 200, call->begun_us,
@@ -240,10 +278,14 @@ void web_reply_problem(struct web_call *call, const struct web_problem *problem)
     size_t count = problem_fields(problem, retry, more);
     call->answer.len = 0; /* an answer that was begun is not this one */
     call->out.err = ERR_OK;
-    problem_json(&call->out, call->request_id, problem);
+    bool v1 = web_path_v1(str_from(call->route->pattern));
+    if (v1)
+        web_problem_v1(&call->out, problem);
+    else
+        problem_json(&call->out, call->request_id, problem);
     call->quiet = false;
-    respond(call, problem->status, STR("application/problem+json"), buf_str(&call->answer), more,
-            count);
+    respond(call, problem->status, v1 ? STR("application/json") : STR("application/problem+json"),
+            buf_str(&call->answer), more, count);
 }
 
 void web_reply_code(struct web_call *call, uint16_t status, const char *code, const char *detail)

@@ -12,6 +12,7 @@
 #define READ    ACCESS_RATE_READ
 #define WRITE   ACCESS_RATE_WRITE
 #define LOGIN   ACCESS_RATE_LOGIN
+#define ASK     ACCESS_RATE_ASK
 #define NONE    WEB_BODY_NONE
 #define MAYBE   WEB_BODY_OPTIONAL
 #define BODY    WEB_BODY_REQUIRED
@@ -68,6 +69,20 @@ const struct web_route web_routes[] = {
     {"from to limit cursor", "/api/climate/{machine}/predictions", GET, ACCESS_CLIMATE_READ, READ, NONE,
      CALL(web_climate_predictions)},
 
+    {"", "/api/generate", POST, ACCESS_ASSISTANT_ASK, ASK, BODY, CALL(web_lm_generate)},
+    {"", "/api/chat", POST, ACCESS_ASSISTANT_ASK, ASK, BODY, CALL(web_lm_chat)},
+    {"", "/api/summarize", POST, ACCESS_ASSISTANT_ASK, ASK, BODY, CALL(web_lm_summarize)},
+    {"", "/api/classify", POST, ACCESS_ASSISTANT_ASK, ASK, BODY, CALL(web_lm_classify)},
+    {"", "/v1/chat/completions", POST, ACCESS_ASSISTANT_ASK, ASK, BODY, CALL(web_v1_chat)},
+    {"", "/v1/models", GET, ACCESS_ASSISTANT_ASK, READ, NONE, CALL(web_v1_models)},
+    {"", "/v1/models/{model}", GET, ACCESS_ASSISTANT_ASK, READ, NONE, CALL(web_v1_model)},
+    {"", "/api/models", GET, ACCESS_ASSISTANT_ASK, READ, NONE, CALL(web_lm_models)},
+    {"", "/api/train", POST, ACCESS_MODEL_TRAIN, WRITE, BODY, CALL(web_lm_train)},
+    {"limit cursor", "/api/train/jobs", GET, ACCESS_MODEL_TRAIN, READ, NONE, CALL(web_lm_jobs)},
+    {"", "/api/train/{number}", GET, ACCESS_MODEL_TRAIN, READ, NONE, CALL(web_lm_job)},
+    {"", "/api/train/{number}", DELETE, ACCESS_MODEL_TRAIN, WRITE, NONE, CALL(web_lm_job_cancel)},
+    {"", "/api/save-model", POST, ACCESS_MODEL_TRAIN, WRITE, BODY, CALL(web_lm_save)},
+
     {"", "/api/kinds", GET, ACCESS_KINDS_READ, READ, NONE, CALL(web_kind_list)},
     {"state limit cursor", "/api/alerts", GET, ACCESS_ALERT_READ, READ, NONE, CALL(web_alert_list)},
     {"", "/api/alerts/{number}/acknowledge", POST, ACCESS_ALERT_ACKNOWLEDGE, WRITE, MAYBE,
@@ -99,7 +114,7 @@ const struct web_route web_routes[] = {
 
 enum fit { FIT_NO, FIT_YES, FIT_BAD_ARGUMENT };
 
-/* One segment of the path against "{machine}" or "{number}". */
+/* One segment of the path against "{machine}" (or "{model}") or "{number}". */
 static bool argument_fits(const char *pattern, struct str segment, struct web_match *match)
 {
     if (pattern[1] == 'm') {

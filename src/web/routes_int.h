@@ -55,6 +55,21 @@ void web_climate_model(struct web_call *call);
 void web_climate_model_errors(struct web_call *call);
 void web_climate_rollback(struct web_call *call);
 
+/* language models */
+void web_lm_generate(struct web_call *call);
+void web_lm_chat(struct web_call *call);
+void web_lm_summarize(struct web_call *call);
+void web_lm_classify(struct web_call *call);
+void web_lm_models(struct web_call *call);
+void web_lm_train(struct web_call *call);
+void web_lm_jobs(struct web_call *call);
+void web_lm_job(struct web_call *call);
+void web_lm_job_cancel(struct web_call *call);
+void web_lm_save(struct web_call *call);
+void web_v1_chat(struct web_call *call);
+void web_v1_models(struct web_call *call);
+void web_v1_model(struct web_call *call);
+
 /* people */
 void web_session_show(struct web_call *call);
 void web_session_open(struct web_call *call);

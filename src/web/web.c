@@ -10,6 +10,7 @@ static void on_stop(void *cookie)
     struct web *web = cookie;
     web->stopping = true;
     web_parking_answer_all(web);
+    web_asks_stop(web);
     web_hub_stop(web->hub);
 }
 
@@ -135,6 +136,8 @@ void web_tick(struct web *web)
     web_controls_tick(web);
     web_registry_tick(web->registry);
     web_health_tick(web);
+    if (web->barista != NULL)
+        barista_tick(web->barista, web_now_ms(web));
 }
 
 /* ---- made, stopped, destroyed ---- */
@@ -184,6 +187,8 @@ static enum err web_init(struct web *web)
     if (web->empty == NULL)
         return ERR_NOMEM;
     metrics_histogram_init(&web->metrics.request_s, metrics_latency_s, metrics_latency_s_count);
+    metrics_histogram_init(&web->metrics.lm_first_s, metrics_latency_s, metrics_latency_s_count);
+    metrics_histogram_init(&web->metrics.lm_answer_s, metrics_latency_s, metrics_latency_s_count);
     err = web_parking_init(web);
     if (err == ERR_OK)
         err = web_hub_create(web, &web->hub);
@@ -226,6 +231,7 @@ enum err web_create(const struct web_options *options, struct web **ret_web)
     web->broker = options->broker;
     web->telemetry = options->telemetry;
     web->climate = options->climate;
+    web->barista = options->barista;
     web->started_mono_ms = loop_now_ms(options->loop);
     enum err err = web_init(web);
     if (err != ERR_OK) {
@@ -278,6 +284,7 @@ void web_destroy(struct web *web)
         web->options.door->web = NULL;
     web_mqtt_ws_finish(web);
     web->stop_done = NULL;
+    web_asks_drop(web);
     web_calls_drop(web);
     web_air_destroy(web->air);
     web_hub_destroy(web->hub);

@@ -10,6 +10,7 @@
 #define AUTOMAT_WEB_H
 
 #include "access/access.h"
+#include "barista/barista.h"
 #include "base/base.h"
 #include "broker/broker.h"
 #include "climate/climate.h"
@@ -42,6 +43,7 @@ struct web_options {
     struct broker *broker;
     struct telemetry *telemetry;
     struct climate *climate;
+    struct barista *barista; /* NULL: no assistant; outlives the web */
     struct web_door *door;
     const char *listen; /* "127.0.0.1:8000", "[::1]:0" */
     bool open;          /* a caller without credentials is admin and speaks for every device */

@@ -140,6 +140,9 @@ struct web_call {
     struct buf answer;
     struct json_out out; /* writes to answer */
     void *more;          /* the handler's */
+    /* The client left (req is NULL already).  NULL: the answer is made all the same, and dropped.
+     */
+    void (*gone)(struct web_call *call);
 };
 
 /* ---- answers: each ends the call ---- */
@@ -160,6 +163,8 @@ void web_reply_err(struct web_call *call, enum err err);
 void web_reply_verdict(struct web_call *call, enum queue_verdict verdict);
 /* The handler took call->req for an answer in pieces: the call ends, the request goes on. */
 void web_call_streams(struct web_call *call);
+/* The client left and nobody goes on with the call: it ends without an answer. */
+void web_call_left(struct web_call *call);
 /* A call begins: what the request carried is copied, its body read.  NULL: it was answered. */
 struct web_call *web_call_begin(struct web *web, struct http_request *req,
                                 const struct web_front *front);
@@ -179,6 +184,9 @@ struct web_message {
     void *cookie;
 };
 struct web_call *web_call_message(struct web *web, const struct web_message *message);
+/* Paths under /v1 get their problems in the layout that their clients read. */
+bool web_path_v1(struct str path);
+void web_problem_v1(struct json_out *out, const struct web_problem *problem);
 /* Without a call. */
 void web_problem_now(struct web *web, struct http_request *req, const struct web_front *front,
                      const struct web_problem *problem);
@@ -274,6 +282,12 @@ void web_air_destroy(struct web_air *air); /* NULL does nothing */
 void web_air_reading(struct web_air *air, struct str machine_id);
 void web_air_climate(struct web_air *air, struct str machine_id);
 
+/* ---- questions to a language model ---- */
+
+struct lm_ask;
+void web_asks_stop(struct web *web); /* each is told that the server stops */
+void web_asks_drop(struct web *web); /* nobody is there any more */
+
 /* ---- the page ---- */
 
 /* Answers a GET or HEAD of anything outside /api; false: there is no such file. */
@@ -335,6 +349,8 @@ struct web_metrics {
     uint64_t problems_rate, problems_auth;
     uint64_t polls_empty, polls_full;
     struct metrics_histogram request_s; /* HTTP, from the head to the answer */
+    struct metrics_histogram lm_first_s,
+        lm_answer_s; /* from a question to its first word, its end */
 };
 
 /* ---- health.c: what is remembered, so that a fault of long ago does not count for ever ---- */
@@ -356,6 +372,8 @@ struct web {
     struct broker *broker;
     struct telemetry *telemetry;
     struct climate *climate;
+    struct barista *barista; /* NULL: no assistant */
+    struct lm_ask *asks;     /* questions under way */
     struct http_server *server;
     struct web_parking parking;
     struct web_hub *hub;
