@@ -56,28 +56,29 @@ uint32_t lm_tensor_count(const struct lm_config *c)
 }
 
 /* Tensor `at` of the feed-forward part: w1, w2; or router, then w1, w2 of each expert. */
-static void feed_tensor(const struct lm_config *c, uint32_t layer, uint32_t at,
-                        struct lm_tensor *tensor)
+static void feed_shape(const struct lm_config *c, uint32_t at, uint32_t shape[2])
+{
+    bool first = c->experts == 0 ? at == 0 : (at - 1) % 2 == 0;
+    bool router = c->experts != 0 && at == 0;
+    shape[0] = router ? c->experts : first ? 2 * c->ffn : c->hidden;
+    shape[1] = router || first ? c->hidden : c->ffn;
+}
+
+static void feed_name(const struct lm_config *c, uint32_t layer, uint32_t at,
+                      struct lm_tensor *tensor)
 {
     char *name = tensor->name;
     size_t bytes = sizeof(tensor->name);
-    bool first = c->experts == 0 ? at == 0 : (at - 1) % 2 == 0;
-    if (c->experts != 0 && at == 0) {
-        (void)snprintf(name, bytes, "blocks.%u.ff.router.weight", layer);
-        tensor->shape[0] = c->experts;
-        tensor->shape[1] = c->hidden;
-        return;
-    }
     if (c->experts == 0)
-        (void)snprintf(name, bytes, "blocks.%u.ff.%s.weight", layer, first ? "w1" : "w2");
+        (void)snprintf(name, bytes, "blocks.%u.ff.%s.weight", layer, at == 0 ? "w1" : "w2");
+    else if (at == 0)
+        (void)snprintf(name, bytes, "blocks.%u.ff.router.weight", layer);
     else
         (void)snprintf(name, bytes, "blocks.%u.ff.experts.%u.%s.weight", layer, (at - 1) / 2,
-                       first ? "w1" : "w2");
-    tensor->shape[0] = first ? 2 * c->ffn : c->hidden;
-    tensor->shape[1] = first ? c->hidden : c->ffn;
+                       (at - 1) % 2 == 0 ? "w1" : "w2");
 }
 
-/* Name and shape alone; the offset is the sum of what comes before. */
+/* All but name and offset. */
 static bool tensor_shape(const struct lm_config *c, uint32_t index, struct lm_tensor *tensor)
 {
     uint32_t per_layer = FIXED_PARTS + feed_parts(c);
@@ -86,28 +87,38 @@ static bool tensor_shape(const struct lm_config *c, uint32_t index, struct lm_te
     if (index >= count)
         return false;
     if (index < 2) {
-        (void)snprintf(tensor->name, sizeof(tensor->name),
-                       index == 0 ? "tok.weight" : "pos.weight");
         tensor->shape[0] = index == 0 ? c->vocab : c->context;
         tensor->shape[1] = c->hidden;
     } else if (index >= count - 2) {
-        (void)snprintf(tensor->name, sizeof(tensor->name),
-                       index == count - 2 ? "norm.weight" : "norm.bias");
         tensor->shape[0] = c->hidden;
     } else {
-        uint32_t layer = (index - 2) / per_layer;
         uint32_t at = (index - 2) % per_layer;
-        if (at < FIXED_PARTS) {
-            (void)snprintf(tensor->name, sizeof(tensor->name), "blocks.%u.%s", layer,
-                           part_name[at]);
+        if (at < FIXED_PARTS)
             shape_of(c, (enum part)at, tensor->shape);
-        } else {
-            feed_tensor(c, layer, at - FIXED_PARTS, tensor);
-        }
+        else
+            feed_shape(c, at - FIXED_PARTS, tensor->shape);
     }
     tensor->decays = tensor->shape[1] != 0;
     tensor->count = (uint64_t)tensor->shape[0] * (tensor->decays ? tensor->shape[1] : 1);
     return true;
+}
+
+static void tensor_name(const struct lm_config *c, uint32_t index, struct lm_tensor *tensor)
+{
+    static const char *const ends[] = {"tok.weight", "pos.weight", "norm.weight", "norm.bias"};
+    uint32_t per_layer = FIXED_PARTS + feed_parts(c);
+    uint32_t count = lm_tensor_count(c);
+    if (index < 2 || index >= count - 2) {
+        (void)snprintf(tensor->name, sizeof(tensor->name), "%s",
+                       ends[index < 2 ? index : index - (count - 2) + 2]);
+        return;
+    }
+    uint32_t layer = (index - 2) / per_layer;
+    uint32_t at = (index - 2) % per_layer;
+    if (at < FIXED_PARTS)
+        (void)snprintf(tensor->name, sizeof(tensor->name), "blocks.%u.%s", layer, part_name[at]);
+    else
+        feed_name(c, layer, at - FIXED_PARTS, tensor);
 }
 
 bool lm_tensor_at(const struct lm_config *c, uint32_t index, struct lm_tensor *ret_tensor)
@@ -121,6 +132,7 @@ bool lm_tensor_at(const struct lm_config *c, uint32_t index, struct lm_tensor *r
     }
     if (!tensor_shape(c, index, ret_tensor))
         return false;
+    tensor_name(c, index, ret_tensor);
     ret_tensor->offset = offset;
     return true;
 }

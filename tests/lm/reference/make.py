@@ -9,7 +9,7 @@ stored: both sides make them from a hash of tensor and element (`fill`), exactly
 A file is words: `config` (hidden layers heads kv_heads ffn experts top_k domains context vocab
 vocab_used post batch length tied_routers), `ids`, `targets` (below 0: not scored), `loss` (mean nats),
 `aux` (weighted), `logit ROW POSITION ID VALUE`, and per tensor `tensor NAME ROWS COLUMNS L2 SUM COUNT`
-with COUNT pairs of element and gradient.
+with COUNT pairs of element and gradient.  The *_steps files have `step LOSS NORM` instead.
 """
 import dataclasses
 import importlib
@@ -64,30 +64,66 @@ def integers(tensor, count, bound):
     return (mix(np.arange(count, dtype=np.uint32) + start) % np.uint32(bound)).astype(np.int64)
 
 
-def write(oracle, name, cfg, used, batch, length, tied_routers=False, samples=24):
+def filled(oracle, cfg, tied_routers=False):
     model = oracle.LM(cfg).eval()
     params = dict(model.named_parameters())
     names = list(model.state_dict())
     with torch.no_grad():
         for index, n in enumerate(names):
             params[n].copy_(fill(index, n, params[n].shape, tied_routers))
-    rows = batch * length
+    return model, names, params
+
+
+def texts(rows, used):
     ids = integers(1000, rows, used)
     targets = integers(1001, rows, used)
     targets[4::5] = -100
-    logits = model(torch.from_numpy(ids).view(batch, length))[..., :used]
-    loss = F.cross_entropy(logits.reshape(rows, used), torch.from_numpy(targets))
+    return ids, targets
+
+
+def run(model, cfg, used, batch, ids, targets):
+    logits = model(torch.from_numpy(ids).view(batch, -1))[..., :used]
+    loss = F.cross_entropy(logits.reshape(-1, used), torch.from_numpy(targets))
     aux = cfg.aux * sum(b.ff.aux for b in model.blocks) / cfg.L if cfg.E else torch.zeros(())
+    return logits, loss, aux
+
+
+def print_config(cfg, used, batch, length, tied_routers, ids, targets, out):
+    f = cfg.fe if cfg.E else cfg.ffn
+    print('config', cfg.h, cfg.L, cfg.heads, cfg.kv, f, cfg.E, cfg.top_k, cfg.domains, cfg.ctx, cfg.V, used,
+          int(cfg.norm == 'post'), batch, length, int(tied_routers), file=out)
+    print('ids', *ids, file=out)
+    print('targets', *targets, file=out)
+
+
+def write_steps(oracle, name, cfg, used, batch, length, steps=10):
+    """Loss (with aux) before each of `steps` steps on the same batch: clip 1, AdamW, rate 0.01, decay 0.01."""
+    model, _, _ = filled(oracle, cfg)
+    ids, targets = texts(batch * length, used)
+    optimizer = oracle.optimizer(model, lr=0.01, wd=0.01)
+    with open(os.path.join(HERE, name + '.txt'), 'w') as out:
+        print_config(cfg, used, batch, length, False, ids, targets, out)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            _, loss, aux = run(model, cfg, used, batch, ids, targets)
+            (loss + aux).backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            print('step %.9g %.9g' % ((loss + aux).item(), norm.item()), file=out)
+            print(name, (loss + aux).item(), norm.item())
+
+
+def write(oracle, name, cfg, used, batch, length, tied_routers=False, samples=24):
+    model, names, params = filled(oracle, cfg, tied_routers)
+    rows = batch * length
+    ids, targets = texts(rows, used)
+    logits, loss, aux = run(model, cfg, used, batch, ids, targets)
     (loss + aux).backward()
     if tied_routers:  # or the ties are none
         x = model.blocks[0].ff.router(torch.randn(7, cfg.h))
         assert (x == x[:, :1]).all()
     with open(os.path.join(HERE, name + '.txt'), 'w') as out:
-        f = cfg.fe if cfg.E else cfg.ffn
-        print('config', cfg.h, cfg.L, cfg.heads, cfg.kv, f, cfg.E, cfg.top_k, cfg.domains, cfg.ctx, cfg.V, used,
-              int(cfg.norm == 'post'), batch, length, int(tied_routers), file=out)
-        print('ids', *ids, file=out)
-        print('targets', *targets, file=out)
+        print_config(cfg, used, batch, length, tied_routers, ids, targets, out)
         print('loss %.9g' % loss.item(), file=out)
         print('aux %.9g' % aux.item(), file=out)
         places = integers(1002, 60, rows)
@@ -122,6 +158,7 @@ def main():
         write(oracle, cfg.name + '_short', short, 997, 1, 24, samples=12)
     # Expert width is round(2 ffn k / (3 E)).
     toy = dict(h=36, L=2, kv=2, ctx=40, heads=4, V=70)  # heads of 9
+    write_steps(oracle, 'toy_steps', oracle.Cfg('toy', ffn=60, E=5, **toy), 61, 2, 7)
     write(oracle, 'toy_dense', oracle.Cfg('toy', ffn=50, E=0, **toy), 61, 2, 7)
     write(oracle, 'toy_post', oracle.Cfg('toy', ffn=50, E=0, norm='post', **toy), 61, 2, 7)
     write(oracle, 'toy_moe', oracle.Cfg('toy', ffn=60, E=5, **toy), 61, 2, 7)
