@@ -225,7 +225,7 @@ enum err lm_checkpoint_read(const char *dir, struct lm_fault *fault, struct lm_w
     if (err == ERR_OK)
         err = recover(&folders);
     if (err == ERR_OK && !path_exists(folders.dir))
-        err = ERR_NOT_FOUND;
+        return lm_blame(fault, dir, ERR_NOT_FOUND);
     if (err == ERR_OK)
         err = read_config(folders.dir, &weights->config, fault);
     if (err == ERR_OK)
@@ -236,5 +236,7 @@ enum err lm_checkpoint_read(const char *dir, struct lm_fault *fault, struct lm_w
         err = read_moments(folders.dir, &weights->config, fault, m, v);
     if (err == ERR_OK)
         *ret_state = state;
+    if (err == ERR_NOT_FOUND)
+        err = ERR_INPUT; /* a folder that is there and is not whole is not the same as none */
     return lm_blame(fault, dir, err);
 }

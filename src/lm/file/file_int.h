@@ -161,8 +161,8 @@ MUST_USE enum err lm_checkpoint_write(const char *dir, const struct lm_weights *
                                       const float *m, const float *v,
                                       const struct lm_train_state *state);
 /* `weights` is laid out and says which model is expected: another is refused by the name of the
- * first field that differs (ERR_INPUT).  ERR_NOT_FOUND: there is none.  After a failure the blocks
- * hold anything. */
+ * first field that differs (ERR_INPUT).  ERR_NOT_FOUND: there is no folder; one in which a file is
+ * missing is ERR_INPUT.  After a failure the blocks hold anything. */
 MUST_USE enum err lm_checkpoint_read(const char *dir, struct lm_fault *fault,
                                      struct lm_weights *weights, float *m, float *v,
                                      struct lm_train_state *ret_state);
