@@ -9,7 +9,16 @@ static const struct verb {
     int (*run)(const struct options *options);
     const char *usage, *help;
 } verbs[] = {
-    {NULL, NULL, NULL, NULL},
+    {"train", app_lm_train, "train NAME [--data DIR] [--epochs N] [--out DIR]",
+     "teach a model; --resume goes on"},
+    {"tune", app_lm_tune, "tune NAME [--data DIR] [--steps N]",
+     "look for a learning rate and a weight decay"},
+    {"corpus", app_lm_corpus, "corpus NAME --out DIR [--tokens N] | --text",
+     "make dialogues from tables and phrases"},
+    {"tokenizer", app_lm_tokenizer, "tokenizer --data DIR --out DIR | --model DIR --prompt TEXT",
+     "learn one from texts, or look through one"},
+    {"quantise", app_lm_quantise, "quantise --model DIR --out DIR --dtype int8",
+     "weights in 8 or 4 bits"},
 };
 
 const char *app_lm_word(const struct options *options)

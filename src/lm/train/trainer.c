@@ -10,7 +10,7 @@
 static enum err say(struct lm_fault *fault, enum err err, const char *what)
 {
     if (fault->why[0] == 0)
-        (void)snprintf(fault->why, sizeof(fault->why), "%s: %s", what, err_name(err));
+        (void)snprintf(fault->why, sizeof(fault->why), "%.160s: %s", what, err_name(err));
     return err;
 }
 
