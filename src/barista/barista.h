@@ -158,6 +158,26 @@ MUST_USE enum err barista_dialogue_text(const struct barista_dialogue *dialogue,
 MUST_USE enum err barista_plain_answer(const struct barista_facts *facts, struct str question,
                                        struct str before, struct buf *ret_answer);
 
+/* The same for the last question of a dialogue and the rows that its prompt shows, real or
+ * invented; the last turn is the answer and is not looked at. */
+MUST_USE enum err barista_plain_dialogue(const struct barista_facts *facts,
+                                         const struct barista_dialogue *dialogue,
+                                         struct buf *ret_answer);
+
+/* ---- questions written by hand: corpus/paraphrases.csv ---- */
+
+struct barista_paraphrases;
+MUST_USE enum err barista_paraphrases_load(const char *corpus_dir, struct lm_fault *fault,
+                                           struct barista_paraphrases **ret_set);
+void barista_paraphrases_destroy(struct barista_paraphrases *set);
+size_t barista_paraphrases_count(const struct barista_paraphrases *set);
+/* With the rows that are retrieved for it, as when asked for real; its last turn is an empty
+ * answer.  Borrows from `set`, `facts` and `scratch`. */
+MUST_USE enum err barista_paraphrases_at(const struct barista_paraphrases *set, size_t row,
+                                         const struct barista_facts *facts, struct str model,
+                                         struct arena *scratch,
+                                         struct barista_dialogue *ret_dialogue);
+
 /* ---- judgement ---- */
 
 #define BARISTA_BINS 10

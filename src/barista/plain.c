@@ -73,6 +73,55 @@ enum err barista_plain_rows(const struct barista_row *rows, size_t count, struct
     return err;
 }
 
+/* ---- the same over a dialogue's own rows ---- */
+
+static size_t overlap(struct str line, struct str question)
+{
+    struct barista_word word;
+    size_t count = 0;
+    for (size_t at = 0; barista_word_next(question, &at, &word);) {
+        struct str text = {word.at, word.len};
+        count += text.len > 2 && barista_says(line, text);
+    }
+    return count;
+}
+
+static struct str table_of(const struct barista_facts *facts, struct str line)
+{
+    for (size_t i = 0; i < facts->row_count; i++) {
+        if (str_equal(facts->row[i].text, line))
+            return facts->row[i].table;
+    }
+    return barista_says(line, STR("intensity")) ? STR("capsules") : STR("invented");
+}
+
+enum err barista_plain_dialogue(const struct barista_facts *facts,
+                                const struct barista_dialogue *dialogue, struct buf *ret_answer)
+{
+    struct barista_row rows[2 * BARISTA_ROWS_MAX];
+    struct str question = STR("");
+    size_t count = 0, best = 0, most = 0;
+    for (size_t i = 0; i + 1 < dialogue->turn_count; i++) {
+        struct str text = dialogue->turns[i].text;
+        if (dialogue->turns[i].role == BARISTA_USER)
+            question = text;
+        while (dialogue->turns[i].role == BARISTA_FACTS && text.len > 0 &&
+               count < ARRAY_COUNT(rows)) {
+            struct str line = str_slice(text, 0, str_find(text, '\n'));
+            rows[count++] = (struct barista_row){table_of(facts, line), line, line, 1};
+            text = str_slice(text, line.len + 1, text.len);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t now = overlap(rows[i].text, question);
+        if (now > most) {
+            most = now;
+            best = i;
+        }
+    }
+    return barista_plain_rows(rows + best, count - best, question, ret_answer);
+}
+
 enum err barista_plain_answer(const struct barista_facts *facts, struct str question,
                               struct str before, struct buf *ret_answer)
 {

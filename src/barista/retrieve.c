@@ -14,7 +14,8 @@
 #define LIKENESS_MIN  0.42 /* of a misspelt word */
 #define LIKENESS_LEN  4    /* shorter words are not guessed */
 #define BEFORE_WEIGHT 0.35 /* words of the turns before */
-#define COVERED_MIN   0.45 /* share of the question that the best row must explain */
+#define COVERED_MIN   0.4  /* share of the question that the best row must explain */
+#define UNKNOWN_SHARE 0.6  /* of the content that a word in no row could have had */
 #define RELATIVE_MIN  0.55 /* of the best row's score: rows after it */
 #define TERMS_MAX     48   /* of one question */
 
@@ -139,7 +140,9 @@ struct asked {
     const struct barista_term *term[TERMS_MAX];
     double weight[TERMS_MAX];
     size_t count;
-    double content; /* idf of all that was asked for, known or not */
+    double content;                       /* idf of all that was asked for, known or not */
+    struct barista_word heard[TERMS_MAX]; /* every word of the question, silent ones too */
+    size_t heard_count;
 };
 
 static int term_order(const void *key, const void *term)
@@ -243,7 +246,9 @@ static double asked_word(const struct barista_facts *facts, struct asked *asked,
         asked_add(asked, guess.term, weight * guess.likeness);
         return (double)guess.term->idf;
     }
-    return word.at[0] >= '0' && word.at[0] <= '9' ? 0 : log(1 + 2.0 * (double)facts->row_count);
+    return word.at[0] >= '0' && word.at[0] <= '9'
+               ? 0
+               : UNKNOWN_SHARE * log(1 + 2.0 * (double)facts->row_count);
 }
 
 static void asked_text(const struct barista_facts *facts, struct str text, double weight,
@@ -253,6 +258,8 @@ static void asked_text(const struct barista_facts *facts, struct str text, doubl
     for (size_t at = 0; barista_word_next(text, &at, &word);) {
         struct str slice = {word.at, word.len};
         double content = asked_word(facts, asked, slice, weight, question);
+        if (question && asked->heard_count < TERMS_MAX)
+            asked->heard[asked->heard_count++] = word;
         asked->content += question ? content : 0;
     }
 }
@@ -289,6 +296,34 @@ static void score_rows(const struct barista_facts *facts, const struct asked *as
     }
 }
 
+static bool heard(const struct asked *asked, struct str word)
+{
+    for (size_t i = 0; i < asked->heard_count; i++) {
+        if (str_equal((struct str){asked->heard[i].at, asked->heard[i].len}, word))
+            return true;
+    }
+    for (size_t i = 0; i < asked->count; i++) { /* misspelt, or another word for it */
+        if (asked->weight[i] > BEFORE_WEIGHT && str_equal(asked->term[i]->text, word))
+            return true;
+    }
+    return false;
+}
+
+/* A row whose name is in the question is spoken of, whatever else is said. */
+static bool row_named(const struct barista_facts *facts, uint32_t row, const struct asked *asked)
+{
+    const struct barista_table *table = &facts->table[facts->row_table[row]];
+    struct str name = barista_csv_at(&table->csv, row - table->first,
+                                     barista_csv_column(&table->csv, table->heavy));
+    struct barista_word word;
+    size_t words = 0;
+    for (size_t at = 0; barista_word_next(name, &at, &word); words++) {
+        if (!heard(asked, (struct str){word.at, word.len}))
+            return false;
+    }
+    return words > 0;
+}
+
 size_t barista_retrieve(const struct barista_facts *facts, struct str question, struct str before,
                         struct barista_row *ret_rows, size_t rows_max)
 {
@@ -303,14 +338,13 @@ size_t barista_retrieve(const struct barista_facts *facts, struct str question, 
         return 0; /* no rows: the answer is then "I don't know", which is true enough */
     score_rows(facts, &asked, scored);
     qsort(scored, facts->row_count, sizeof(*scored), scored_order);
-    double best = scored[0].score;
-    if (scored[0].covered >= COVERED_MIN * asked.content) {
-        for (; count < rows_max && count < facts->row_count && scored[count].score > 0 &&
-               scored[count].score >= RELATIVE_MIN * best;
-             count++) {
-            ret_rows[count] = facts->row[scored[count].row];
-            ret_rows[count].score = scored[count].score;
-        }
+    bool fits = scored[0].covered >= COVERED_MIN * asked.content;
+    for (size_t i = 0; i < facts->row_count && count < rows_max && scored[i].score > 0; i++) {
+        bool near = fits && scored[i].score >= RELATIVE_MIN * scored[0].score;
+        if (!near && !row_named(facts, scored[i].row, &asked))
+            continue;
+        ret_rows[count] = facts->row[scored[i].row];
+        ret_rows[count++].score = scored[i].score;
     }
     mem_free(scored);
     return count;
