@@ -108,7 +108,7 @@ static void plain_quantise(const float *x, uint32_t k, int8_t *q, float *scale, 
             most = size > most ? size : most;
             poison += x[first + i] * 0.0F;
         }
-        bool usable = most > 0 && poison == 0;
+        bool usable = most > LM_QUIET && poison == 0;
         float inverse = usable ? 127.0F / most : 0;
         scale[g] = usable ? most / 127.0F : poison;
         sum[g] = 0;

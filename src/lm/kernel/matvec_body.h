@@ -252,7 +252,7 @@ static void quantise(const float *x, uint32_t k, int8_t *q, float *scale, int32_
         }
         float size;
         memcpy(&size, &most, sizeof(size));
-        bool usable = most > 0 && most < 0x7f800000;
+        bool usable = size > LM_QUIET && most < 0x7f800000;
         float inverse = usable ? 127.0F / size : 0;
         for (uint32_t i = 0; i < 64; i++) {
             /* 1.5 * 2^23 leaves the nearest integer in the low bits. */

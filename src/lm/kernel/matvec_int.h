@@ -19,6 +19,7 @@
 
 #define LM_PACK_ROWS  16
 #define LM_PACK_GROUP 64
+#define LM_QUIET      1e-30F /* a group of X with nothing louder is nothing */
 
 struct lm_rows;
 struct lm_packed;

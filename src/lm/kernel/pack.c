@@ -89,7 +89,7 @@ static float f16_wide(uint16_t half)
 
 static int nibble(const uint8_t *q, uint32_t column)
 {
-    return (int)((q[column / 2] >> (column % 2 * 4)) & 15U) - 8;
+    return (q[column / 2] >> (column % 2 * 4) & 15) - 8;
 }
 
 void lm_source_row(const struct lm_source *source, uint32_t row, float *ret_row)
@@ -166,9 +166,9 @@ static void set_group4(struct lm_packed *packed, uint32_t row, uint32_t group, c
     unsigned char *at = group_at(packed, row, group) + SCALE_BYTES + (size_t)row % LM_PACK_ROWS * 4;
     for (uint32_t i = 0; i < LM_PACK_GROUP; i++) {
         uint32_t shift = i / 4 % 2 * 4;
+        uint32_t value = (uint32_t)q[i / 2] >> (i % 2 * 4) & 15U;
         unsigned char *to = &at[i / 8 * 64 + i % 4];
-        *to =
-            (unsigned char)((*to & ~(15U << shift)) | (((q[i / 2] >> (i % 2 * 4)) & 15U) << shift));
+        *to = (unsigned char)((*to & ~(15U << shift)) | value << shift);
     }
 }
 
@@ -253,9 +253,8 @@ static void row_of_groups(const struct lm_packed *packed, uint32_t row, float *r
         uint32_t in = i % LM_PACK_GROUP;
         float scale;
         memcpy(&scale, group + row % LM_PACK_ROWS * sizeof(float), sizeof(scale));
-        int q = packed->dtype == LM_INT8
-                    ? at[in / 4 * 64 + in % 4] - 128
-                    : (int)((at[in / 8 * 64 + in % 4] >> (in / 4 % 2 * 4)) & 15U) - 8;
+        int q = packed->dtype == LM_INT8 ? at[in / 4 * 64 + in % 4] - 128
+                                         : (at[in / 8 * 64 + in % 4] >> (in / 4 % 2 * 4) & 15) - 8;
         ret_row[i] = (float)q * scale;
     }
 }
