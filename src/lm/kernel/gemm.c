@@ -5,18 +5,18 @@
  *             pack B (K, NC)                    tasks of some panels each
  *             for blocks of C (MC, NT):         one task each; packs its A (MC, K) if the worker
  *                                               did not do so for the block before
- *                 for panels of B, for panels of A: one tile
+ *                 for panels of A, for panels of B: one tile
  *
  * One element of C is a sum over k in steps of KC, and in each in the order of k: neither the
  * number of threads nor the bounds of the blocks change a bit of it. */
-#include "lm/kernel/isa_int.h"
+#include "lm/kernel/gemm_int.h"
 #include "lm/kernel/pool_int.h"
 
 #include <string.h>
 
 #define KC       512           /* of A and B in one tile: the panel of A stays in the first cache */
 #define A_FLOATS (96 * 1024)   /* one worker's A: a third of the second cache */
-#define B_FLOATS (1024 * 1024) /* the shared B */
+#define B_FLOATS (2048 * 1024) /* the shared B */
 #define NT       256           /* columns of a task: with K they fill half of the second cache */
 #define TASKS    8             /* smaller blocks rather than fewer tasks than this ... */
 #define BLOCK    4096          /* ... but none smaller than so many elements of C */
@@ -25,7 +25,7 @@ struct gemm_run {
     const struct lm_gemm *gemm;
     const struct lm_gemm_kind *kind;
     float scale;
-    bool round;          /* bf16 kept as floats */
+    bool round;          /* to bf16 */
     uint32_t mc, nt;     /* multiples of the kind's */
     uint32_t rows, cols; /* blocks of C in this pass */
     uint32_t n0, n;      /* columns of this pass */
@@ -89,8 +89,8 @@ static void block_task(void *cookie, uint32_t index, uint32_t worker)
         run->a_row[worker] = block;
     }
     size_t line = (size_t)run->k_packed * kind->element_bytes; /* bytes of a panel's one row */
-    for (uint32_t j = 0; j < cols; j += kind->nr) {
-        for (uint32_t i = 0; i < rows; i += kind->mr)
+    for (uint32_t i = 0; i < rows; i += kind->mr) {
+        for (uint32_t j = 0; j < cols; j += kind->nr)
             kind->tile(a + i * line, run->b + (col + j) * line,
                        g->c + (size_t)(row + i) * g->ldc + run->n0 + col + j, g->ldc,
                        least(kind->mr, rows - i), least(kind->nr, cols - j), run->k_packed,
@@ -138,14 +138,17 @@ enum err lm_gemm(struct lm_pool *pool, const struct lm_gemm *gemm)
         clear(gemm);
         return ERR_OK;
     }
-    const struct lm_kernels *kernels = lm_kernels();
     bool bf16 = gemm->precision == LM_PRECISION_BF16;
     struct gemm_run run = {
         .gemm = gemm,
-        .kind = bf16 && kernels->bf16 != NULL ? kernels->bf16 : kernels->f32,
+        .kind = lm_kernels()->f32,
         .scale = gemm->scale == 0 ? 1.0f : gemm->scale,
         .round = bf16,
     };
+#ifdef LM_BUILT_AVX512BF16
+    if (bf16 && lm_isa() == LM_ISA_AVX512BF16)
+        run.kind = &lm_gemm_kind_avx512bf16;
+#endif
     uint32_t kc = even_part(gemm->k, KC, run.kind->k_step);
     cut(&run, kc);
     uint32_t nc = even_part(up_to(gemm->n, run.nt), B_FLOATS / kc, run.nt);

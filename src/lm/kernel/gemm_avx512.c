@@ -7,6 +7,12 @@
 #define MR 14
 #define NR 32
 
+/* Steps of k that B is asked for ahead: the first rows of a block read it from the shared cache. */
+#define AHEAD 32
+/* Lines of C are asked for one at a time, every fourth step, so that they do not stand in B's way.
+ */
+#define C_EVERY 4
+
 /* What is needed after the loop only stays out of the registers until then. */
 struct tile_end {
     float *c;
@@ -15,6 +21,24 @@ struct tile_end {
     float scale;
     bool add;
 };
+
+static inline __attribute__((always_inline)) void
+step(const float *a, const float *b, __m512 sum[MR][2], const int rows, const int vectors)
+{
+    __m512 b0 = _mm512_load_ps(b), b1 = b0;
+    if (vectors == 2)
+        b1 = _mm512_load_ps(b + 16);
+    _mm_prefetch((const char *)(b + (size_t)AHEAD * NR), _MM_HINT_T0);
+    if (vectors == 2)
+        _mm_prefetch((const char *)(b + (size_t)AHEAD * NR + 16), _MM_HINT_T0);
+    LM_UNROLL
+    for (int i = 0; i < rows; i++) {
+        __m512 x = _mm512_set1_ps(a[i]);
+        sum[i][0] = _mm512_fmadd_ps(x, b0, sum[i][0]);
+        if (vectors == 2)
+            sum[i][1] = _mm512_fmadd_ps(x, b1, sum[i][1]);
+    }
+}
 
 static inline __attribute__((always_inline)) void tile_rows(const float *a, const float *b,
                                                             uint32_t k, const struct tile_end *end,
@@ -26,18 +50,19 @@ static inline __attribute__((always_inline)) void tile_rows(const float *a, cons
         sum[i][0] = _mm512_setzero_ps();
         sum[i][1] = _mm512_setzero_ps();
     }
-    for (uint32_t p = 0; p < k; p++, a += MR, b += NR) {
-        __m512 b0 = _mm512_load_ps(b), b1 = b0;
-        if (vectors == 2)
-            b1 = _mm512_load_ps(b + 16);
-        LM_UNROLL
-        for (int i = 0; i < rows; i++) {
-            __m512 x = _mm512_set1_ps(a[i]);
-            sum[i][0] = _mm512_fmadd_ps(x, b0, sum[i][0]);
+    uint32_t p = 0;
+    const float *line = end->c;
+    for (; p < k && p < C_EVERY * (uint32_t)rows; p++, a += MR, b += NR) {
+        if (p % C_EVERY == 0) {
+            _mm_prefetch((const char *)line, _MM_HINT_T0);
             if (vectors == 2)
-                sum[i][1] = _mm512_fmadd_ps(x, b1, sum[i][1]);
+                _mm_prefetch((const char *)(line + 16), _MM_HINT_T0);
+            line += end->ldc;
         }
+        step(a, b, sum, rows, vectors);
     }
+    for (; p < k; p++, a += MR, b += NR)
+        step(a, b, sum, rows, vectors);
     __mmask16 mask[2] = {0xffff, 0xffff};
     mask[vectors - 1] = (__mmask16)(0xffffu >> (16u * (uint32_t)vectors - end->n));
     __m512 factor = _mm512_set1_ps(end->scale);
@@ -83,11 +108,6 @@ static void tile(const void *a, const void *b, float *c, uint32_t ldc, uint32_t 
         NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6, tile_7,
         tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
     const struct tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
-    for (uint32_t i = 0; i < m; i++) {
-        _mm_prefetch((const char *)(c + (size_t)i * ldc), _MM_HINT_T0);
-        if (n > 16)
-            _mm_prefetch((const char *)(c + (size_t)i * ldc + 16), _MM_HINT_T0);
-    }
     tiles[m](a, b, k, &end);
 }
 

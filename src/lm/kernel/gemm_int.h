@@ -7,7 +7,7 @@
 #include <string.h>
 
 extern const struct lm_gemm_kind lm_gemm_kind_plain, lm_gemm_kind_neon, lm_gemm_kind_avx2,
-    lm_gemm_kind_avx512;
+    lm_gemm_kind_avx512, lm_gemm_kind_avx512bf16;
 
 /* Before a loop whose bounds are known: registers must not become an array in memory. */
 #if defined(__clang__)

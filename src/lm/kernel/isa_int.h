@@ -26,7 +26,8 @@ struct lm_gemm_kind {
     uint32_t element_bytes; /* 4, or 2 for bf16 */
     uint32_t k_step;        /* panels hold K up to a multiple of this: 1, or 2 for pairs */
     /* Panels of `width`; element (i, k) of the operand is at src[i * ld + k], or, `turned`, at
-     * src[k * ld + i].  The last panel is filled up with zeros.  `dst` aligned to 64. */
+     * src[k * ld + i].  The last panel is filled up with zeros.  `dst` aligned to 64.  `round`: to
+     * bf16, half to even. */
     void (*pack)(void *dst, const float *src, uint32_t ld, bool turned, uint32_t width,
                  uint32_t count, uint32_t k, bool round);
     /* C (m, n) = [C +] scale * panel A (k, mr) x panel B (k, nr); 1 <= m <= mr, 1 <= n <= nr. */
@@ -37,8 +38,9 @@ struct lm_gemm_kind {
 struct lm_kernels {
     enum lm_isa isa;
     const char *name;
-    /* bf16 NULL: the operands are rounded and stay 4 bytes wide, so that `f32` multiplies them. */
-    const struct lm_gemm_kind *f32, *bf16;
+    /* Also for bf16 where the CPU has no instruction for it: operands are rounded, and stay 4 bytes
+     * wide. */
+    const struct lm_gemm_kind *f32;
 
     float (*dot)(const float *a, const float *b, uint32_t n);
     void (*axpy)(float *y, float alpha, const float *x, uint32_t n);
@@ -61,6 +63,5 @@ const struct lm_kernels *lm_kernels(void);
 
 extern const struct lm_kernels lm_kernels_plain;
 extern const struct lm_kernels lm_kernels_neon, lm_kernels_avx2, lm_kernels_avx512;
-extern const struct lm_gemm_kind lm_gemm_kind_avx512bf16;
 
 #endif
