@@ -113,7 +113,7 @@ TEST(draws_follow_the_definition)
             NOTE("case %zu, spread %u", i, spread);
             one.seed = i * 10 + spread;
             random_logits(&rng, logits, spread == 0 ? 0.01 : spread * 4.0);
-            check_draws(&one, logits, 2000);
+            check_draws(&one, logits, 1000);
         }
     }
 }
