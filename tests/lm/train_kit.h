@@ -8,6 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define TOY_USED 48u
 
 static inline struct lm_config toy_config(void)
@@ -105,6 +110,72 @@ static inline void same_file(const char *a_dir, const char *b_dir, const char *n
     NOTE("%s of %s and of %s", name, a_dir, b_dir);
     CHECK_EQ(a_len, b_len);
     CHECK(memcmp(a, b, a_len) == 0);
+}
+
+/* metrics.csv without its last column, which is a speed. */
+static inline void same_metrics(const char *a_dir, const char *b_dir)
+{
+    size_t len;
+    struct str a = {kit_read_file(kit_path(a_dir, "metrics.csv"), &len), 0};
+    a.len = len;
+    struct str b = {kit_read_file(kit_path(b_dir, "metrics.csv"), &len), 0};
+    b.len = len;
+    for (int line = 0; a.len > 0 || b.len > 0; line++) {
+        size_t a_end = str_find(a, '\n'), b_end = str_find(b, '\n');
+        size_t a_cut = a_end, b_cut = b_end;
+        while (a_cut > 0 && a.at[a_cut - 1] != ',')
+            a_cut--;
+        while (b_cut > 0 && b.at[b_cut - 1] != ',')
+            b_cut--;
+        NOTE("line %d: %.*s", line, (int)b_cut, b.at);
+        CHECK_EQ(a_cut, b_cut);
+        CHECK(memcmp(a.at, b.at, a_cut) == 0);
+        a = str_slice(a, a_end + 1, a.len);
+        b = str_slice(b, b_end + 1, b.len);
+    }
+}
+
+static inline void same_run(const char *a_dir, const char *b_dir)
+{
+    static const char *const files[] = {"best/config.json", "best/model.safetensors",
+                                        "last/config.json", "last/model.safetensors",
+                                        "last/state.json",  "last/state.safetensors"};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++)
+        same_file(a_dir, b_dir, files[i]);
+    same_metrics(a_dir, b_dir);
+}
+
+static inline void resume_to_the_end(struct lm_train_options o, const char *whole_dir)
+{
+    o.resume = true;
+    o.progress = NULL;
+    o.stop = NULL;
+    struct toy_result result = toy_run(&o);
+    CHECK_EQ(result.end, LM_TRAIN_DONE);
+    CHECK_EQ(result.last.step, o.steps_max);
+    same_run(whole_dir, o.out_dir);
+}
+
+/* Runs in a child; true: it was killed. */
+static inline bool run_child(const struct lm_train_options *o, int timer_us)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct lm_fault fault;
+        enum lm_train_end end;
+        struct lm_train_progress last;
+        struct itimerval timer = {.it_value = {.tv_usec = timer_us}};
+        (void)signal(SIGALRM, SIG_DFL); /* as final as SIGKILL, and comes from the clock */
+        if (timer_us > 0)
+            (void)setitimer(ITIMER_REAL, &timer, NULL);
+        enum err err = lm_train(o, &fault, &end, &last);
+        _exit(err == ERR_OK ? 0 : 1);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    return WIFSIGNALED(status);
 }
 
 #endif
