@@ -134,11 +134,12 @@ TEST(load_refuses_weights_of_another_model)
         {offsetof(struct lm_config, hidden), 40, "weights of another model"},
         {offsetof(struct lm_config, ffn), 49, "w1.weight"},
         {offsetof(struct lm_config, layers), 3, "blocks.2"},
+        {offsetof(struct lm_config, layers), 1, "blocks.1"},
         {offsetof(struct lm_config, kv_heads), 1, "wk.weight"},
         {offsetof(struct lm_config, domains), 7, "dom"},
         {offsetof(struct lm_config, context), 100, "pos.weight"},
         {offsetof(struct lm_config, vocab), 119, "tok.weight"},
-        {offsetof(struct lm_config, experts), 4, "router"},
+        {offsetof(struct lm_config, experts), 4, "another model"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(changes); i++) {
         const char *dir = folder(0, LM_F32);

@@ -92,34 +92,48 @@ static int nibble(const uint8_t *q, uint32_t column)
     return (q[column / 2] >> (column % 2 * 4) & 15) - 8;
 }
 
+/* A file's tensors need not be aligned. */
+static uint16_t half_at(const void *data, size_t index)
+{
+    uint16_t half;
+    memcpy(&half, (const unsigned char *)data + 2 * index, sizeof(half));
+    return half;
+}
+
+static float scale_at(const struct lm_source *source, size_t index)
+{
+    float scale;
+    memcpy(&scale, (const unsigned char *)source->scale + 4 * index, sizeof(scale));
+    return scale;
+}
+
 void lm_source_row(const struct lm_source *source, uint32_t row, float *ret_row)
 {
-    uint32_t k = source->k;
-    uint32_t groups = groups_of(k);
-    const float *scale = source->scale == NULL ? NULL : source->scale + (size_t)row * groups;
+    size_t k = source->k;
+    size_t groups = groups_of(source->k);
+    const unsigned char *data = source->data;
     switch (source->type) {
     case LM_SOURCE_F32:
-        memcpy(ret_row, (const float *)source->data + (size_t)row * k, k * sizeof(float));
+        memcpy(ret_row, data + row * k * sizeof(float), k * sizeof(float));
         break;
     case LM_SOURCE_BF16:
-        for (uint32_t i = 0; i < k; i++)
-            ret_row[i] = bf16_wide(((const uint16_t *)source->data)[(size_t)row * k + i]);
+        for (size_t i = 0; i < k; i++)
+            ret_row[i] = bf16_wide(half_at(data, row * k + i));
         break;
     case LM_SOURCE_F16:
-        for (uint32_t i = 0; i < k; i++)
-            ret_row[i] = f16_wide(((const uint16_t *)source->data)[(size_t)row * k + i]);
+        for (size_t i = 0; i < k; i++)
+            ret_row[i] = f16_wide(half_at(data, row * k + i));
         break;
     case LM_SOURCE_Q8:
-        for (uint32_t i = 0; i < k; i++)
-            ret_row[i] = (float)((const int8_t *)source->data)[(size_t)row * k + i] *
-                         scale[i / LM_PACK_GROUP];
+        for (size_t i = 0; i < k; i++)
+            ret_row[i] = (float)(int8_t)data[row * k + i] *
+                         scale_at(source, row * groups + i / LM_PACK_GROUP);
         break;
     case LM_SOURCE_Q4:
     default:
-        for (uint32_t i = 0; i < k; i++)
-            ret_row[i] =
-                (float)nibble((const uint8_t *)source->data + (size_t)row * groups * 32, i) *
-                scale[i / LM_PACK_GROUP];
+        for (size_t i = 0; i < k; i++)
+            ret_row[i] = (float)nibble(data + row * groups * 32, (uint32_t)i) *
+                         scale_at(source, row * groups + i / LM_PACK_GROUP);
         break;
     }
 }
@@ -183,7 +197,7 @@ static void set_int8(struct lm_packed *packed, uint32_t row, const struct lm_sou
     for (uint32_t group = 0; group < packed->groups; group++) {
         uint32_t first = group * LM_PACK_GROUP;
         uint32_t count = k - first < LM_PACK_GROUP ? k - first : LM_PACK_GROUP;
-        float scale = ready ? source->scale[(size_t)from * packed->groups + group] : 0;
+        float scale = ready ? scale_at(source, (size_t)from * packed->groups + group) : 0;
         memset(q, 0, sizeof(q));
         if (source->type == LM_SOURCE_Q8)
             memcpy(q, (const int8_t *)source->data + (size_t)from * k + first, count);
@@ -212,7 +226,7 @@ static void set_int4(struct lm_packed *packed, uint32_t row, const struct lm_sou
         float scale;
         if (source->type == LM_SOURCE_Q4) {
             memcpy(q, (const uint8_t *)source->data + at * 32, sizeof(q));
-            scale = source->scale[at];
+            scale = scale_at(source, at);
         } else {
             memset(q, 0x88, sizeof(q));
             lm_quant4(scratch + first, 1, count, q, &scale);

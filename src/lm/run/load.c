@@ -135,6 +135,48 @@ static enum err choose_dtype(const struct lm_safetensors *file,
     return ERR_OK;
 }
 
+static bool known(const struct lm_config *config, struct str name)
+{
+    static const struct str ends[] = {STR_INIT(".q8"), STR_INIT(".q4"), STR_INIT(".scale"),
+                                      STR_INIT("")};
+    struct lm_tensor tensor;
+    for (uint32_t i = 0; lm_tensor_at(config, i, &tensor); i++) {
+        struct str plain = str_from(tensor.name);
+        if (!str_starts(name, plain))
+            continue;
+        for (size_t end = 0; end < ARRAY_COUNT(ends); end++)
+            if (str_equal(str_slice(name, plain.len, name.len), ends[end]))
+                return true;
+    }
+    return false;
+}
+
+/* Tensors that config.json does not ask for: a larger model's weights, most likely. */
+static enum err check_surplus(const struct lm_config *config, const struct lm_safetensors *file,
+                              struct lm_fault *fault)
+{
+    struct lm_tensor tensor;
+    struct lm_safetensor found;
+    size_t used = 0;
+    for (uint32_t i = 0; lm_tensor_at(config, i, &tensor); i++) {
+        bool plain = find_as(file, tensor.name, "", &found);
+        used += plain || find_as(file, tensor.name, ".q8", &found) ||
+                find_as(file, tensor.name, ".q4", &found);
+        used += !plain && find_as(file, tensor.name, ".scale", &found);
+    }
+    if (used == lm_safetensors_count(file))
+        return ERR_OK;
+    for (size_t i = 0; i < lm_safetensors_count(file); i++) {
+        found = lm_safetensors_at(file, i);
+        if (known(config, found.name))
+            continue;
+        return lm_refuse(
+            fault, "tensor %.*s is none of the model in config.json: weights of another model?",
+            (int)(found.name.len < 80 ? found.name.len : 80), found.name.at);
+    }
+    return lm_refuse(fault, "the file holds tensors twice, in two precisions");
+}
+
 enum err lm_model_load(const char *dir, const struct lm_model_options *options,
                        struct lm_fault *fault, struct lm_model **ret_model)
 {
@@ -161,6 +203,8 @@ enum err lm_model_load(const char *dir, const struct lm_model_options *options,
         return err;
     struct folder folder = {.file = file, .vocab = config.vocab};
     err = choose_dtype(file, options, fault, &dtype);
+    if (err == ERR_OK)
+        err = check_surplus(&config, file, fault);
     if (err == ERR_OK)
         err = lm_model_build(&config, dtype,
                              &(struct lm_supply){.find = folder_find, .cookie = &folder}, fault,
