@@ -71,8 +71,14 @@ static void print_end(const struct lm_train_options *o, enum lm_train_end end,
         "done",
         "ended early: no better for as long as --patience says",
         "stopped; --resume goes on",
-        "the loss is not a number: the last good checkpoint is kept; a lower --learning-rate helps",
     };
+    if (end == LM_TRAIN_NAN) {
+        app_complain("the loss is not a number after step %" PRIu64
+                     ": the checkpoint before it, if "
+                     "there is one, is kept; a lower --learning-rate helps",
+                     p->step);
+        return;
+    }
     (void)printf("%s\nstep %" PRIu64 " of %" PRIu64 ", %" PRIu64 " tokens seen\n", how[end],
                  p->step, p->steps, p->tokens);
     if (p->best_valid_loss > 0)

@@ -14,6 +14,16 @@ static enum err say(struct lm_fault *fault, enum err err, const char *what)
     return err;
 }
 
+/* Which of the files it was, before what was wrong with it. */
+static enum err say_file(struct lm_fault *fault, enum err err, const char *path)
+{
+    char why[sizeof(fault->why)];
+    (void)snprintf(why, sizeof(why), "%s", fault->why[0] != 0 ? fault->why : err_name(err));
+    if (strstr(why, path) == NULL)
+        (void)snprintf(fault->why, sizeof(fault->why), "%.100s: %.150s", path, why);
+    return err;
+}
+
 /* One run at a time in a folder: two would undo each other's checkpoints. */
 static enum err claim(struct lm_trainer *t)
 {
@@ -35,10 +45,10 @@ static enum err open_data(struct lm_trainer *t)
 {
     enum err err = lm_tokens_open(t->o.train_path, t->fault, &t->train_file);
     if (err != ERR_OK)
-        return say(t->fault, err, t->o.train_path);
+        return say_file(t->fault, err, t->o.train_path);
     err = lm_data_init(&t->train, t->train_file, t->o.config.vocab_used, t->o.length, t->fault);
     if (err != ERR_OK)
-        return say(t->fault, err, t->o.train_path);
+        return say_file(t->fault, err, t->o.train_path);
     lm_data_lay(&t->train, true, t->o.seed, 0);
     if (t->o.valid_path == NULL)
         return ERR_OK;
@@ -46,7 +56,7 @@ static enum err open_data(struct lm_trainer *t)
     if (err == ERR_OK)
         err = lm_data_init(&t->valid, t->valid_file, t->o.config.vocab_used, t->o.length, t->fault);
     if (err != ERR_OK)
-        return say(t->fault, err, t->o.valid_path);
+        return say_file(t->fault, err, t->o.valid_path);
     lm_data_lay(&t->valid, false, 0, 0);
     return ERR_OK;
 }
