@@ -322,6 +322,74 @@ TEST(graph_judging_alone_gives_the_same_loss)
     }
 }
 
+/* Texts of 160 and 90 tokens in one row are what they are in rows of their own: more than a block
+ * of queries each, so that whole blocks of keys are passed over. */
+TEST(graph_texts_in_one_row_do_not_see_each_other)
+{
+    enum { ROW = 250, FIRST = 160, SECOND = 90 };
+    struct lm_config config = toy_config(0);
+    uint16_t ids[ROW];
+    uint16_t starts[ROW];
+    int32_t targets[ROW];
+    struct graph_run packed;
+    struct graph_run alone;
+    struct lm_graph_loss loss;
+    double nats = 0;
+    config.context = 256;
+    for (uint32_t i = 0; i < ROW; i++) {
+        ids[i] = (uint16_t)(i * 31 % 71);
+        starts[i] = i < FIRST ? 0 : FIRST;
+        targets[i] = i % 3 == 0 ? -1 : (int32_t)(i * 17 % 71);
+    }
+    struct lm_graph_batch batch = {.ids = ids, .targets = targets, .starts = starts, .scale = 1};
+    run_open(&(struct lm_graph_options){.config = config, .batch = 1, .length = ROW}, 2, &packed);
+    case_fill(&config, false, packed.block);
+    CHECK_OK(lm_graph_run(packed.graph, &packed.weights, &batch, &packed.grads, &loss));
+    batch.starts = NULL;
+    run_open(&(struct lm_graph_options){.config = config, .batch = 1, .length = FIRST}, 2, &alone);
+    case_fill(&config, false, alone.block);
+    for (uint32_t text = 0; text < 2; text++) {
+        struct lm_graph_loss part;
+        if (text == 1) { /* the same weights and gradients, another shape */
+            lm_graph_destroy(alone.graph);
+            struct lm_graph_options options = {
+                .config = config, .batch = 1, .length = SECOND, .pool = alone.pool};
+            CHECK_OK(lm_graph_create(&options, &alone.graph));
+            batch.ids = ids + FIRST;
+            batch.targets = targets + FIRST;
+        }
+        uint32_t scored = 0;
+        for (uint32_t i = 0; i < (text == 0 ? FIRST : SECOND); i++)
+            scored += batch.targets[i] >= 0;
+        batch.scale = scored / (double)loss.scored;
+        CHECK_OK(lm_graph_run(alone.graph, &alone.weights, &batch, &alone.grads, &part));
+        nats += part.sum;
+    }
+    CHECK_NEAR(loss.sum, nats, 1e-4 * nats);
+    uint64_t floats = lm_floats(&config);
+    for (uint64_t i = 0; i < floats; i++)
+        CHECK_NEAR(packed.grad_block[i], alone.grad_block[i], 2e-5);
+    run_close(&packed);
+    run_close(&alone);
+}
+
+TEST(graph_refuses_a_text_that_begins_after_its_token)
+{
+    uint16_t ids[B * T] = {0};
+    uint16_t starts[B * T] = {0};
+    int32_t targets[B * T] = {0};
+    struct graph_run run;
+    struct lm_graph_loss loss;
+    struct lm_graph_options options = {.config = toy_config(0), .batch = B, .length = T};
+    struct lm_graph_batch batch = {.ids = ids, .targets = targets, .starts = starts, .scale = 1};
+    run_open(&options, 1, &run);
+    starts[T + 4] = 5;
+    CHECK_ERR(lm_graph_run(run.graph, &run.weights, &batch, NULL, &loss), ERR_INPUT);
+    starts[T + 4] = 4;
+    CHECK_OK(lm_graph_run(run.graph, &run.weights, &batch, NULL, &loss));
+    run_close(&run);
+}
+
 /* Gradients are added, and `scale` is theirs alone. */
 TEST(graph_gradients_add_up)
 {

@@ -7,13 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-/* One block of queries of one head: rows first..first+count-1 of text `text`, which see the keys
- * 0..seen-1. */
+/* One block of queries of one head: rows first..first+count-1 of text `text`, which see some of the
+ * keys from..from+seen-1. */
 struct window {
     struct lm_pass *pass;
     const struct lm_graph *g;
     const struct lm_config *c;
-    uint32_t text, head, first, count, seen;
+    uint32_t text, head, first, count, from, seen;
     float *p, *dp, *dropped; /* (count, seen) each, stride T */
     float *dot;              /* (count) */
 };
@@ -33,17 +33,26 @@ static struct window window_make(struct lm_pass *pass, uint32_t text, uint32_t w
                            .dot = g->room.dot + (size_t)worker * g->block};
 }
 
+static size_t row_of(const struct window *w, uint32_t t)
+{
+    return (size_t)w->text * w->g->options.length + t;
+}
+
+/* What the query at t sees: its own text, up to itself. */
+static uint32_t start_of(const struct window *w, uint32_t t)
+{
+    return lm_graph_start(w->pass, row_of(w, t));
+}
+
 static void window_move(struct window *w, uint32_t first)
 {
     uint32_t left = w->g->options.length - first;
     w->first = first;
     w->count = left < w->g->block ? left : w->g->block;
-    w->seen = first + w->count;
-}
-
-static size_t row_of(const struct window *w, uint32_t t)
-{
-    return (size_t)w->text * w->g->options.length + t;
+    w->from = first;
+    for (uint32_t t = first; t < first + w->count; t++)
+        w->from = start_of(w, t) < w->from ? start_of(w, t) : w->from;
+    w->seen = first + w->count - w->from;
 }
 
 /* Columns of one head in a row of qkv. */
@@ -84,7 +93,7 @@ static void score(const struct window *w)
                                 .k = w->g->head,
                                 .a = kept_at(w, w->first, query_at(w)),
                                 .lda = w->g->qkv,
-                                .b = kept_at(w, 0, key_at(w)),
+                                .b = kept_at(w, w->from, key_at(w)),
                                 .ldb = w->g->qkv,
                                 .b_turned = true,
                                 .c = w->p,
@@ -102,16 +111,20 @@ static float *log_sum_at(const struct window *w, uint32_t t)
     return w->pass->kept->log_sum + mask_row(w, t);
 }
 
-/* What the query at t sees: its own text, up to itself. */
-static uint32_t start_of(const struct window *w, uint32_t t)
+/* The part of a row of scores that its query sees; the rest is set to 0. */
+struct sight {
+    uint32_t from, end;
+};
+
+static struct sight sight_of(const struct window *w, uint32_t t)
 {
-    return lm_graph_start(w->pass, row_of(w, t));
+    return (struct sight){start_of(w, t) - w->from, t + 1 - w->from};
 }
 
-static void hide_others(const struct window *w, float *row, uint32_t t)
+static void hide_others(const struct window *w, float *row, struct sight sight)
 {
-    memset(row, 0, start_of(w, t) * sizeof(*row));
-    memset(row + t + 1, 0, (w->seen - t - 1) * sizeof(*row));
+    memset(row, 0, sight.from * sizeof(*row));
+    memset(row + sight.end, 0, (w->seen - sight.end) * sizeof(*row));
 }
 
 static void block_forward(const struct window *w)
@@ -121,17 +134,17 @@ static void block_forward(const struct window *w)
     for (uint32_t i = 0; i < w->count; i++) {
         uint32_t t = w->first + i;
         float *row = w->p + (size_t)i * stride;
-        uint32_t start = start_of(w, t);
-        *log_sum_at(w, t) = lm_softmax_row(row + start, t + 1 - start);
-        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), row, t + 1);
-        hide_others(w, row, t);
+        struct sight sight = sight_of(w, t);
+        *log_sum_at(w, t) = lm_softmax_row(row + sight.from, sight.end - sight.from);
+        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), row, sight.end);
+        hide_others(w, row, sight);
     }
     product(w, (struct lm_gemm){.m = w->count,
                                 .n = w->g->head,
                                 .k = w->seen,
                                 .a = w->p,
                                 .lda = stride,
-                                .b = kept_at(w, 0, value_at(w)),
+                                .b = kept_at(w, w->from, value_at(w)),
                                 .ldb = w->g->qkv,
                                 .c = w->pass->kept->o + row_of(w, w->first) * w->c->hidden +
                                      query_at(w),
@@ -190,15 +203,15 @@ static const float *remake(const struct window *w, const float *dout)
         uint32_t t = w->first + i;
         size_t at = row_of(w, t) * w->c->hidden + query_at(w);
         float *row = w->p + (size_t)i * stride;
-        uint32_t start = start_of(w, t);
-        (void)lm_exp_row(row + start, *log_sum_at(w, t), t + 1 - start);
-        hide_others(w, row, t);
+        struct sight sight = sight_of(w, t);
+        (void)lm_exp_row(row + sight.from, *log_sum_at(w, t), sight.end - sight.from);
+        hide_others(w, row, sight);
         w->dot[i] = lm_dot(dout + at, w->pass->kept->o + at, w->g->head);
         if (!drops)
             continue;
         float *left = w->dropped + (size_t)i * stride;
         memcpy(left, row, w->seen * sizeof(*row));
-        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), left, t + 1);
+        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), left, sight.end);
     }
     return drops ? w->dropped : w->p;
 }
@@ -212,7 +225,7 @@ static void score_back(const struct window *w, const float *dout)
                                 .k = w->g->head,
                                 .a = dout + row_of(w, w->first) * w->c->hidden + query_at(w),
                                 .lda = w->c->hidden,
-                                .b = kept_at(w, 0, value_at(w)),
+                                .b = kept_at(w, w->from, value_at(w)),
                                 .ldb = w->g->qkv,
                                 .b_turned = true,
                                 .c = w->dp,
@@ -221,7 +234,7 @@ static void score_back(const struct window *w, const float *dout)
         uint32_t t = w->first + i;
         float *dp = w->dp + (size_t)i * stride;
         const float *p = w->p + (size_t)i * stride;
-        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), dp, t + 1);
+        lm_graph_drop(w->pass, LM_PLACE_SCORES, mask_row(w, t), dp, sight_of(w, t).end);
         for (uint32_t j = 0; j < w->seen; j++)
             dp[j] = p[j] * (dp[j] - w->dot[i]); /* p is 0 where others are */
     }
@@ -241,7 +254,7 @@ static void block_back(const struct window *w)
                               .a_turned = true,
                               .b = dout + row_of(w, w->first) * w->c->hidden + query_at(w),
                               .ldb = w->c->hidden,
-                              .c = grad_at(w, 0, value_at(w)),
+                              .c = grad_at(w, w->from, value_at(w)),
                               .ldc = w->g->qkv,
                               .add = true};
     product(w, to_keys);
@@ -249,7 +262,7 @@ static void block_back(const struct window *w)
     to_keys.a = w->dp; /* dk += dp^T q / sqrt(d) */
     to_keys.b = kept_at(w, w->first, query_at(w));
     to_keys.ldb = w->g->qkv;
-    to_keys.c = grad_at(w, 0, key_at(w));
+    to_keys.c = grad_at(w, w->from, key_at(w));
     to_keys.scale = scale;
     product(w, to_keys);
     product(w, (struct lm_gemm){.m = w->count, /* dq = dp k / sqrt(d) */
@@ -257,7 +270,7 @@ static void block_back(const struct window *w)
                                 .k = w->seen,
                                 .a = w->dp,
                                 .lda = stride,
-                                .b = kept_at(w, 0, key_at(w)),
+                                .b = kept_at(w, w->from, key_at(w)),
                                 .ldb = w->g->qkv,
                                 .c = grad_at(w, w->first, query_at(w)),
                                 .ldc = w->g->qkv,

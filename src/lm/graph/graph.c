@@ -252,9 +252,12 @@ static void pass_at(struct lm_pass *pass, uint32_t layer)
 static enum err check_batch(const struct lm_graph *g, const struct lm_graph_batch *batch)
 {
     uint32_t used = g->options.config.vocab_used;
-    for (uint32_t i = 0; i < g->rows; i++)
+    for (uint32_t i = 0; i < g->rows; i++) {
         if (batch->ids[i] >= used || batch->targets[i] >= (int32_t)used)
             return ERR_INPUT;
+        if (batch->starts != NULL && batch->starts[i] > i % g->options.length)
+            return ERR_INPUT;
+    }
     return ERR_OK;
 }
 

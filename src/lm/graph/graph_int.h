@@ -36,7 +36,7 @@ struct lm_graph_loss {
 };
 /* Loss of the batch = sum / scored + aux.  With `grads` (laid like the weights) its gradients are
  * added to them; NULL: forward alone.  Logits never exist whole: head and cross-entropy go in
- * chunks of tokens.  ERR_NOMEM. */
+ * chunks of tokens.  ERR_NOMEM; ERR_INPUT for an id, target or start out of its bounds. */
 MUST_USE enum err lm_graph_run(struct lm_graph *graph, const struct lm_weights *weights,
                                const struct lm_graph_batch *batch, struct lm_weights *grads,
                                struct lm_graph_loss *ret_loss);
