@@ -26,6 +26,9 @@ static enum err describe(json_t *root, const struct lm_safetensors_out *tensor, 
     uint64_t bytes;
     if (!bytes_of(tensor, &bytes) || *offset > (uint64_t)INT64_MAX - bytes)
         return ERR_INPUT;
+    json_int_t from = (json_int_t)*offset;
+    *offset += bytes;
+    json_int_t to = (json_int_t)*offset;
     json_t *shape = json_array();
     for (uint32_t i = 0; i < tensor->rank; i++) {
         if (json_array_append_new(shape, json_integer((json_int_t)tensor->shape[i])) != 0) {
@@ -33,10 +36,8 @@ static enum err describe(json_t *root, const struct lm_safetensors_out *tensor, 
             return ERR_NOMEM;
         }
     }
-    json_t *entry =
-        json_pack("{s:s, s:o, s:[I, I]}", "dtype", lm_stored_name(tensor->type).at, "shape", shape,
-                  "data_offsets", (json_int_t)*offset, (json_int_t)(*offset + bytes));
-    *offset += bytes;
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", lm_stored_name(tensor->type).at,
+                              "shape", shape, "data_offsets", from, to);
     return json_object_set_new(root, tensor->name, entry) == 0 ? ERR_OK : ERR_NOMEM;
 }
 

@@ -10,8 +10,8 @@
 
 struct count {
     const char *name;
-    uint64_t *wide; /* one of the two */
-    uint32_t *narrow;
+    void *value; /* 64 bits or 32 */
+    bool wide;
 };
 struct fraction {
     const char *name;
@@ -24,12 +24,12 @@ static enum err read_count(const json_t *from, const struct count *count, struct
 {
     const json_t *value = json_object_get(from, count->name);
     json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < 0 || (count->narrow != NULL && number > UINT32_MAX))
+    if (!json_is_integer(value) || number < 0 || (!count->wide && number > UINT32_MAX))
         return lm_refuse(fault, "%s must be a whole number", count->name);
-    if (count->wide != NULL)
-        *count->wide = (uint64_t)number;
+    if (count->wide)
+        *(uint64_t *)count->value = (uint64_t)number;
     else
-        *count->narrow = (uint32_t)number;
+        *(uint32_t *)count->value = (uint32_t)number;
     return ERR_OK;
 }
 
@@ -64,9 +64,9 @@ static enum err read_hex(const json_t *value, const char *name, struct lm_fault 
 static enum err read_shape(const json_t *from, struct lm_train_shape *shape, struct lm_fault *fault)
 {
     const struct count counts[] = {
-        {"steps", &shape->steps, NULL},       {"batch", NULL, &shape->batch},
-        {"length", NULL, &shape->length},     {"accumulate", NULL, &shape->accumulate},
-        {"schedule", NULL, &shape->schedule}, {"precision", NULL, &shape->precision},
+        {"steps", &shape->steps, true},        {"batch", &shape->batch, false},
+        {"length", &shape->length, false},     {"accumulate", &shape->accumulate, false},
+        {"schedule", &shape->schedule, false}, {"precision", &shape->precision, false},
     };
     const struct fraction fractions[] = {
         {"learning_rate", &shape->learning_rate},
@@ -86,11 +86,11 @@ static enum err read_shape(const json_t *from, struct lm_train_shape *shape, str
 static enum err read_state(const json_t *root, struct lm_train_state *state, struct lm_fault *fault)
 {
     const struct count counts[] = {
-        {"step", &state->step, NULL},
-        {"cursor", &state->cursor, NULL},
-        {"epoch", &state->epoch, NULL},
-        {"tokens", &state->tokens, NULL},
-        {"bad_validations", NULL, &state->bad_validations},
+        {"step", &state->step, true},
+        {"cursor", &state->cursor, true},
+        {"epoch", &state->epoch, true},
+        {"tokens", &state->tokens, true},
+        {"bad_validations", &state->bad_validations, false},
     };
     const struct fraction best = {"best_valid_loss", &state->best_valid_loss};
     const json_t *rng = json_object_get(root, "rng");

@@ -13,6 +13,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped as they are");
 
+static const char magic[8] = {'A', 'U', 'T', 'O', 'M', 'T', 'O', 'K'};
+
 struct lm_tokens {
     struct lm_map map;
     const uint16_t *ids;
@@ -45,7 +47,7 @@ static enum err check_head(struct str bytes, struct lm_fault *fault, struct lm_t
 {
     if (bytes.len < HEAD_BYTES)
         return lm_refuse(fault, "%zu bytes: too short for a token file", bytes.len);
-    if (memcmp(bytes.at, "AUTOMTOK", 8) != 0)
+    if (memcmp(bytes.at, magic, sizeof(magic)) != 0)
         return lm_refuse(fault, "not a token file");
     if (get(bytes.at + 60, 4) != crc32c(0, bytes.at, 60)) {
         fault->at_byte = 60;
@@ -136,7 +138,7 @@ const uint16_t *lm_tokens_at(const struct lm_tokens *tokens)
 static void head_of(const struct lm_tokens_writer *writer, uint8_t head[HEAD_BYTES])
 {
     memset(head, 0, HEAD_BYTES);
-    memcpy(head, "AUTOMTOK", 8);
+    memcpy(head, magic, sizeof(magic));
     put(head + 8, VERSION, 4);
     put(head + 12, HEAD_BYTES, 4);
     put(head + 16, writer->vocab_used, 4);

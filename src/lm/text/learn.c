@@ -96,6 +96,7 @@ static uint32_t *word_find(const struct learn *learn, const char *at, uint32_t l
         uint32_t *slot = &learn->word_slot[hash & learn->word_mask];
         if (*slot == NONE)
             return slot;
+        ASSERT(words != NULL && bytes != NULL);
         const struct word *word = &words[*slot];
         if (word->len == len && memcmp(bytes + word->at, at, len) == 0)
             return slot;
@@ -126,6 +127,7 @@ static enum err word_new(struct learn *learn, uint32_t *slot, struct str text)
         err = list_room(&learn->bytes, (uint32_t)text.len, 1);
     if (err != ERR_OK)
         return err;
+    ASSERT(learn->bytes.at != NULL && learn->words.at != NULL);
     memcpy((char *)learn->bytes.at + learn->bytes.len, text.at, text.len);
     ((struct word *)learn->words.at)[learn->words.len] =
         (struct word){learn->bytes.len, (uint32_t)text.len, 1};
@@ -139,8 +141,10 @@ static enum err words_count(struct learn *learn, struct str text)
     while (text.len > 0) {
         size_t len = lm_split_next(LM_SPLIT_OURS, text);
         uint32_t *slot = word_find(learn, text.at, (uint32_t)len);
+        struct word *words = learn->words.at;
         if (*slot != NONE) {
-            ((struct word *)learn->words.at)[*slot].count++;
+            ASSERT(words != NULL);
+            words[*slot].count++;
         } else {
             enum err err = word_new(learn, slot, str_slice(text, 0, len));
             if (err != ERR_OK)
@@ -238,6 +242,7 @@ static enum err pair_add(struct learn *learn, uint32_t key, uint64_t times, uint
         ((struct pair *)learn->pairs.at)[learn->pairs.len++] = (struct pair){key, NONE, 0};
     }
     struct pair *pair = &((struct pair *)learn->pairs.at)[*slot];
+    ASSERT(learn->pairs.at != NULL && seen != NULL);
     pair->count += times;
     if (word != NONE && (pair->where == NONE || seen[pair->where].word != word)) {
         seen[learn->seen.len] = (struct seen){word, pair->where};

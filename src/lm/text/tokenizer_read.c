@@ -334,7 +334,7 @@ static enum err from_json(const json_t *root, struct lm_fault *fault,
                           struct lm_tokenizer **ret_tokenizer)
 {
     struct reading reading = {.fault = fault};
-    enum lm_split split;
+    enum lm_split split = LM_SPLIT_OURS;
     enum err err = check_frame(root, fault);
     if (err == ERR_OK)
         err = read_split(root, fault, &split);
@@ -343,7 +343,7 @@ static enum err from_json(const json_t *root, struct lm_fault *fault,
     const json_t *added = json_object_get(root, "added_tokens");
     const json_t *model = json_object_get(root, "model");
     const json_t *merges = json_object_get(model, "merges");
-    uint32_t vocab;
+    uint32_t vocab = 0;
     reading.vocab = json_object_get(model, "vocab");
     if (!is_off(added) && !json_is_array(added))
         return refuse(fault, "added_tokens: must be an array");
@@ -370,7 +370,7 @@ static enum err from_json(const json_t *root, struct lm_fault *fault,
 enum err lm_tokenizer_parse(struct str json, struct lm_fault *fault,
                             struct lm_tokenizer **ret_tokenizer)
 {
-    json_error_t error;
+    json_error_t error = {0};
     *fault = (struct lm_fault){0};
     json_t *root =
         json_loadb(json.at != NULL ? json.at : "", json.len, JSON_REJECT_DUPLICATES, &error);
