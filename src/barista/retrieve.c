@@ -13,7 +13,7 @@
 #define HEAVY_WEIGHT  2.5F /* words of the column that names a row */
 #define LIKENESS_MIN  0.42 /* of a misspelt word */
 #define LIKENESS_LEN  4    /* shorter words are not guessed */
-#define BEFORE_WEIGHT 0.35 /* words of the turns before */
+#define BEFORE_WEIGHT 0.25 /* words of the turns before */
 #define COVERED_MIN   0.4  /* share of the question that the best row must explain */
 #define UNKNOWN_SHARE 0.6  /* of the content that a word in no row could have had */
 #define RELATIVE_MIN  0.55 /* of the best row's score: rows after it */
@@ -180,7 +180,7 @@ static bool guess_better(struct str text, struct str word, double *likeness)
 static struct guess guess_word(const struct barista_facts *facts, struct str word)
 {
     struct guess guess = {NULL, NULL, LIKENESS_MIN};
-    if (word.len < LIKENESS_LEN)
+    if (word.len < LIKENESS_LEN || (word.at[0] >= '0' && word.at[0] <= '9'))
         return guess;
     for (size_t i = 0; i < facts->term_count; i++) {
         if (guess_better(facts->term[i].text, word, &guess.likeness))
