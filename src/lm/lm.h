@@ -181,6 +181,11 @@ struct lm_sampling {
     uint64_t seed;     /* same seed, same text */
 };
 MUST_USE enum err lm_sampling_check(const struct lm_sampling *sampling, struct lm_fault *fault);
+/* generation.json, what suits a model, under Hugging Face's names (repetition_penalty); the seed is
+ * not in it.  What is left out is 0.  ERR_NOT_FOUND: there is none; ERR_INPUT with the field. */
+MUST_USE enum err lm_sampling_read(const char *path, struct lm_fault *fault,
+                                   struct lm_sampling *ret_sampling);
+MUST_USE enum err lm_sampling_write(const struct lm_sampling *sampling, const char *path);
 
 /* A JSON schema (object of known properties in the order given; integer/number with minimum,
  * maximum, multipleOf; enum and const of strings; boolean; fixed arrays) as an automaton over
