@@ -21,6 +21,7 @@
 #define INLINE  static inline __attribute__((always_inline))
 #define UNROLL  _Pragma("GCC unroll 16")
 #define AHEAD_B 2048 /* how far decode asks for memory before it is needed */
+#define NEAR_B  512  /* and how far a tile of many rows, whose weights are in the second cache */
 
 /* ---- f32 ---- */
 
@@ -34,9 +35,8 @@ INLINE void f32_tile(const struct lm_packed *w, uint32_t block, const struct lm_
     UNROLL for (uint32_t r = 0; r < t; r++) UNROLL for (uint32_t b = 0; b < blocks; b++)
         UNROLL for (uint32_t v = 0; v < NV; v++) sum[r][b][v] = F_ZERO;
     for (uint32_t i = 0; i < w->k; i++, data += 16) {
-        if (t == 1)
-            UNROLL for (uint32_t b = 0; b < blocks; b++)
-                PREFETCH((const char *)(data + b * step) + AHEAD_B);
+        UNROLL for (uint32_t b = 0; b < blocks; b++)
+            PREFETCH((const char *)(data + b * step) + (t == 1 ? AHEAD_B : NEAR_B));
         VF wide[4][NV];
         UNROLL for (uint32_t b = 0; b < blocks; b++) UNROLL for (uint32_t v = 0; v < NV; v++)
             wide[b][v] = F_LOAD(data + b * step + v * LANES);
