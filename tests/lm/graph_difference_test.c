@@ -79,10 +79,13 @@ static void attention(const struct toy *toy, const struct lm_layer_weights *w,
         for (uint32_t head = 0; head < c->kv_heads; head++)
             rotate(k[t] + head * d, d, t);
     }
+    CHECK(c->kv_heads > 0);
+    uint32_t group = c->heads / c->kv_heads;
+    CHECK(group > 0);
     for (uint32_t t = 0; t < toy->length; t++) {
         double said[WIDE_MAX] = {0};
         for (uint32_t head = 0; head < c->heads; head++) {
-            uint32_t shared = head / (c->heads / c->kv_heads) * d;
+            uint32_t shared = head / group * d;
             double p[ROWS_MAX] = {0};
             for (uint32_t s = 0; s <= t; s++)
                 for (uint32_t i = 0; i < d; i++)

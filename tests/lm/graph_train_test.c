@@ -191,8 +191,7 @@ static struct outcome run_once(const struct lm_graph_options *options, uint32_t 
 
 static bool same(const struct lm_config *config, const struct outcome *a, const struct outcome *b)
 {
-    return memcmp(&a->loss.sum, &b->loss.sum, sizeof(a->loss.sum)) == 0 &&
-           memcmp(&a->loss.aux, &b->loss.aux, sizeof(a->loss.aux)) == 0 &&
+    return a->loss.sum == b->loss.sum && a->loss.aux == b->loss.aux &&
            memcmp(a->grads, b->grads, lm_floats(config) * sizeof(float)) == 0;
 }
 

@@ -82,20 +82,21 @@ static void select_greatest(struct pick *picks, uint32_t count, uint32_t k)
 void lm_route(const float *p, uint32_t experts, uint32_t top_k, uint32_t *ret_expert,
               float *ret_weight)
 {
-    struct pick picks[LM_EXPERTS_MAX];
+    struct pick picks[LM_EXPERTS_MAX] = {{0}};
+    bool chosen[LM_EXPERTS_MAX] = {0};
     float sum = 0;
     ASSERT(top_k >= 1 && top_k <= experts && experts <= LM_EXPERTS_MAX);
     for (uint32_t e = 0; e < experts; e++)
         picks[e] = (struct pick){p[e], e};
     select_greatest(picks, experts, top_k);
-    for (uint32_t i = 0; i < top_k; i++) { /* by expert, so that sums have one order */
-        uint32_t at = i;
-        for (; at > 0 && ret_expert[at - 1] > picks[i].expert; at--)
-            ret_expert[at] = ret_expert[at - 1];
-        ret_expert[at] = picks[i].expert;
-    }
     for (uint32_t i = 0; i < top_k; i++)
-        sum += p[ret_expert[i]];
+        chosen[picks[i].expert] = true;
+    for (uint32_t e = 0, i = 0; e < experts; e++) { /* by expert, so that sums have one order */
+        if (!chosen[e])
+            continue;
+        ret_expert[i++] = e;
+        sum += p[e];
+    }
     for (uint32_t i = 0; i < top_k; i++)
         ret_weight[i] = p[ret_expert[i]] / sum;
 }
