@@ -9,7 +9,21 @@
 #define LOGIT_MAX 1e30F
 /* Weights are added up in blocks of this many, each in LANES sums: one fixed order. */
 #define BLOCK 512U
-#define LANES 8U
+/* exp of this is nothing beside 1, and still a number in every kernel. */
+#define FAINT (-80.0F)
+#define LANES 16U
+
+/* Not fminf and fmaxf, which are calls: these are one instruction for sixteen values.  What is not
+ * a number becomes the bound. */
+static inline float at_most(float value, float high)
+{
+    return value < high ? value : high;
+}
+
+static inline float at_least(float value, float low)
+{
+    return value > low ? value : low;
+}
 
 static bool in_range(float value, float low, float high)
 {
@@ -95,35 +109,32 @@ static void punish(const struct lm_sampler *sampler, float *logits, uint32_t voc
     }
 }
 
-/* What can be chosen at all: allowed, a number, and no special but LM_END. */
-static uint32_t gather(struct lm_candidate *candidate, const float *logits, uint32_t vocab,
-                       const uint64_t *allowed)
+static void forbid(float *logits, uint32_t from, uint32_t to)
 {
-    uint32_t count = 0;
-    for (uint32_t id = 0; id < LM_SPECIALS && id < vocab; id++) {
-        if (id != LM_END || (allowed != NULL && (allowed[0] >> id & 1) == 0))
-            continue;
-        candidate[count] = (struct lm_candidate){fminf(logits[id], LOGIT_MAX), id};
-        count += logits[id] > -LOGIT_MAX;
+    for (uint32_t id = from; id < to; id++)
+        logits[id] = -INFINITY;
+}
+
+/* What can be chosen stays: allowed, a number, and no special but LM_END.  The rest is minus
+ * infinity. */
+static void prepare(float *logits, uint32_t vocab, const uint64_t *allowed)
+{
+    for (uint32_t id = 0; id < vocab; id++) {
+        float value = at_most(logits[id], LOGIT_MAX);
+        logits[id] = logits[id] > -LOGIT_MAX ? value : -INFINITY;
     }
-    if (allowed == NULL) {
-        for (uint32_t id = LM_SPECIALS; id < vocab; id++) {
-            candidate[count] = (struct lm_candidate){fminf(logits[id], LOGIT_MAX), id};
-            count += logits[id] > -LOGIT_MAX; /* false for what is not a number */
-        }
-        return count;
+    uint32_t specials = vocab < LM_SPECIALS ? vocab : LM_SPECIALS;
+    forbid(logits, 0, specials < LM_END ? specials : LM_END);
+    forbid(logits, LM_END + 1, specials);
+    for (uint32_t from = 0; allowed != NULL && from < vocab; from += 64) {
+        uint32_t to = vocab - from < 64 ? vocab : from + 64;
+        uint64_t bits = allowed[from / 64];
+        if (bits == 0)
+            forbid(logits, from, to);
+        else
+            for (uint32_t id = from; id < to; id++)
+                logits[id] = (bits >> (id - from) & 1) != 0 ? logits[id] : -INFINITY;
     }
-    for (uint32_t word = 0; word * 64 < vocab; word++) {
-        uint64_t bits = allowed[word];
-        for (; bits != 0; bits &= bits - 1) {
-            uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (id < LM_SPECIALS || id >= vocab)
-                continue;
-            candidate[count] = (struct lm_candidate){fminf(logits[id], LOGIT_MAX), id};
-            count += logits[id] > -LOGIT_MAX;
-        }
-    }
-    return count;
 }
 
 static bool before(struct lm_candidate a, struct lm_candidate b)
@@ -148,90 +159,6 @@ static void sift(struct lm_candidate *heap, uint32_t count, uint32_t at)
     heap[at] = moved;
 }
 
-/* How far below the best the cut lies at most: the first of a few steps above which there are
- * `count_min` candidates and `mass_min` of weight.  Two cheap passes spare a heap of everything. */
-static float cut_below(const struct lm_candidate *candidate, const float *weight, uint32_t count,
-                       float best, uint32_t count_min, double mass_min)
-{
-    for (float step = 2.0F; step < 40.0F; step *= 2.0F) {
-        float least = best - step;
-        uint32_t above = 0;
-        float mass = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            bool is_above = candidate[i].value >= least;
-            above += is_above;
-            mass += is_above ? weight[i] : 0.0F;
-        }
-        /* A hair more than asked, so that rounding of the sum cannot cut too much. */
-        if (above >= count_min && (double)mass >= mass_min * 1.0001)
-            return least;
-    }
-    return -INFINITY;
-}
-
-/* top-k and top-p: the best ones come to the front in order, taken from a heap one by one and only
- * as many as are kept.  Returns how many. */
-static uint32_t keep_best(const struct lm_sampling *how, struct lm_candidate *candidate,
-                          float *weight, uint32_t count, float best)
-{
-    bool by_mass = how->top_p > 0.0F && how->top_p < 1.0F;
-    uint32_t most = how->top_k > 0 && how->top_k < count ? how->top_k : count;
-    if (!by_mass && most == count)
-        return count;
-    for (uint32_t i = 0; i < count; i++)
-        weight[i] = candidate[i].value;
-    double total = (double)lm_exp_row(weight, best, count);
-    bool only_mass = most == count;
-    float least = cut_below(candidate, weight, count, best, only_mass ? 1 : most,
-                            only_mass ? total * (double)how->top_p : 0);
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (candidate[i].value >= least)
-            candidate[left++] = candidate[i];
-    for (uint32_t i = left / 2; i-- > 0;)
-        sift(candidate, left, i);
-    /* The heap shrinks from its end, so what leaves it is put there and turned round after. */
-    uint32_t heap = left;
-    double mass = 0;
-    double mass_max = only_mass ? total * (double)how->top_p : INFINITY;
-    while (heap > 0 && left - heap < most && mass < mass_max) {
-        struct lm_candidate top = candidate[0];
-        candidate[0] = candidate[--heap];
-        candidate[heap] = top;
-        sift(candidate, heap, 0);
-        mass += exp((double)top.value - (double)best);
-    }
-    uint32_t kept = left - heap;
-    for (uint32_t i = 0; i < kept / 2; i++) {
-        struct lm_candidate swap = candidate[heap + i];
-        candidate[heap + i] = candidate[left - 1 - i];
-        candidate[left - 1 - i] = swap;
-    }
-    memmove(candidate, candidate + heap, kept * sizeof(*candidate));
-    if (!by_mass || only_mass)
-        return kept;
-    /* Both: the share is one of what top-k left. */
-    double part = 0;
-    for (uint32_t i = 0; i < kept; i++) {
-        part += exp((double)candidate[i].value - (double)best);
-        if (part >= mass * (double)how->top_p)
-            return i + 1;
-    }
-    return kept;
-}
-
-static uint32_t keep_likely(float min_p, struct lm_candidate *candidate, uint32_t count, float best)
-{
-    if (min_p <= 0.0F)
-        return count;
-    float least = best + logf(min_p);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (candidate[i].value >= least)
-            candidate[kept++] = candidate[i];
-    return kept;
-}
-
 static double block_sum(const float *weight, uint32_t count)
 {
     float lane[LANES] = {0};
@@ -247,13 +174,115 @@ static double block_sum(const float *weight, uint32_t count)
     return sum;
 }
 
-static uint32_t draw(struct lm_sampler *sampler, const struct lm_candidate *candidate,
-                     float *weight, uint32_t count, float best)
+static double mass_above(const float *weight, uint32_t count, float least)
 {
-    float temperature = sampler->how.temperature;
+    float lane[LANES] = {0};
+    uint32_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (uint32_t j = 0; j < LANES; j++)
+            lane[j] += weight[i + j] >= least ? weight[i + j] : 0.0F;
+    double sum = 0;
+    for (; i < count; i++)
+        sum += weight[i] >= least ? (double)weight[i] : 0.0;
+    for (uint32_t j = 0; j < LANES; j++)
+        sum += (double)lane[j];
+    return sum;
+}
+
+/* A value below which nothing is kept: the first of a few steps down from the best above which
+ * there is enough (`count_min` candidates, or that much mass of `weight`).  A cheap pass or two
+ * spare a heap of everything.  `weight`: values, or exp(value - best) when it is by mass. */
+static float cut_below(const float *weight, uint32_t count, float best, uint32_t count_min,
+                       double mass_min)
+{
+    for (float step = 1.0F; step < 40.0F; step *= 2.0F) {
+        if (count_min == 0) {
+            /* A hair more than asked, so that rounding of the sum cannot cut too much. */
+            float least = expf(-step);
+            if (mass_above(weight, count, least * 1.001F) >= mass_min * 1.0001)
+                return best - step;
+            continue;
+        }
+        uint32_t above = 0;
+        for (uint32_t i = 0; i < count; i++)
+            above += weight[i] >= best - step;
+        if (above >= count_min)
+            return best - step;
+    }
+    return -INFINITY;
+}
+
+/* The best come to the front in order, taken from a heap one by one and only as many as are kept:
+ * at most `most`, until they weigh `mass_max`.  Returns how many; `ret_mass` is what they weigh. */
+static uint32_t take_best(struct lm_candidate *candidate, uint32_t count, uint32_t most,
+                          double mass_max, float best, double *ret_mass)
+{
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift(candidate, count, i);
+    /* The heap shrinks from its end: what leaves it is put there and turned round after. */
+    uint32_t heap = count;
+    double mass = 0;
+    while (heap > 0 && count - heap < most && mass < mass_max) {
+        struct lm_candidate top = candidate[0];
+        candidate[0] = candidate[--heap];
+        candidate[heap] = top;
+        sift(candidate, heap, 0);
+        mass += exp((double)top.value - (double)best);
+    }
+    uint32_t kept = count - heap;
+    for (uint32_t i = 0; i < kept / 2; i++) {
+        struct lm_candidate swap = candidate[heap + i];
+        candidate[heap + i] = candidate[count - 1 - i];
+        candidate[count - 1 - i] = swap;
+    }
+    memmove(candidate, candidate + heap, kept * sizeof(*candidate));
+    *ret_mass = mass;
+    return kept;
+}
+
+/* top-k, top-p and min-p: who may be drawn. */
+static uint32_t gather(const struct lm_sampling *how, struct lm_pick *pick, const float *logits,
+                       uint32_t vocab, float best)
+{
+    struct lm_candidate *candidate = pick->candidate;
+    bool by_mass = how->top_p > 0.0F && how->top_p < 1.0F;
+    bool by_count = how->top_k > 0 && how->top_k < vocab;
+    float likely = how->min_p > 0.0F ? best + logf(how->min_p) : -INFINITY;
+    float least = likely;
+    double mass = 0;
+    if (by_count) {
+        least = cut_below(logits, vocab, best, how->top_k, 0);
+    } else if (by_mass) {
+        for (uint32_t i = 0; i < vocab; i++)
+            pick->weight[i] = at_least(logits[i] - best, FAINT);
+        mass = (double)lm_exp_row(pick->weight, 0.0F, vocab) * (double)how->top_p;
+        least = cut_below(pick->weight, vocab, best, 0, mass);
+    }
+    uint32_t count = 0;
+    for (uint32_t id = 0; id < vocab; id++)
+        if (logits[id] >= least && logits[id] > -INFINITY)
+            candidate[count++] = (struct lm_candidate){logits[id], id};
+    if (by_count)
+        count = take_best(candidate, count, how->top_k, INFINITY, best, &mass);
+    else if (by_mass)
+        count = take_best(candidate, count, count, mass, best, &mass);
+    if (by_count && by_mass) { /* the share is one of what top-k left */
+        double part = 0;
+        uint32_t kept = 0;
+        while (kept < count && part < mass * (double)how->top_p)
+            part += exp((double)candidate[kept++].value - (double)best);
+        count = kept;
+    }
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++)
-        weight[i] = fmaxf((candidate[i].value - best) / temperature, -80.0F);
-    (void)lm_exp_row(weight, 0.0F, count);
+        if (candidate[i].value >= likely)
+            candidate[kept++] = candidate[i];
+    return kept;
+}
+
+/* One of `count` values, each as likely as exp of it over the temperature. */
+static uint32_t draw(struct lm_sampler *sampler, const float *weight, uint32_t count)
+{
     double block[(LM_VOCAB_MAX + BLOCK - 1) / BLOCK];
     double total = 0;
     uint32_t blocks = (count + BLOCK - 1) / BLOCK;
@@ -267,63 +296,82 @@ static uint32_t draw(struct lm_sampler *sampler, const struct lm_candidate *cand
     while (b + 1 < blocks && target >= block[b])
         target -= block[b++];
     uint32_t chosen = b * BLOCK;
+    float heaviest = 0;
     for (uint32_t i = b * BLOCK; i < count && i < (b + 1) * BLOCK; i++) {
-        if (weight[i] <= 0.0F)
-            continue;
-        chosen = i; /* also what is left when rounding ran past the end */
         target -= (double)weight[i];
         if (target < 0)
-            break;
+            return i;
+        if (weight[i] > heaviest) { /* when rounding runs past the end */
+            heaviest = weight[i];
+            chosen = i;
+        }
     }
-    return candidate[chosen].id;
+    return chosen;
+}
+
+static float scaled(const struct lm_sampler *sampler, float value, float best)
+{
+    float scale = at_most(1.0F / sampler->how.temperature, LOGIT_MAX);
+    return at_least((value - best) * scale, FAINT);
+}
+
+static uint32_t choose(struct lm_sampler *sampler, struct lm_pick *pick, const float *logits,
+                       uint32_t vocab, float best)
+{
+    const struct lm_sampling *how = &sampler->how;
+    float *weight = pick->weight;
+    if (how->temperature == 0.0F) {
+        uint32_t id = 0;
+        while (logits[id] < best)
+            id++;
+        return id;
+    }
+    bool is_cut = how->top_k > 0 || how->min_p > 0.0F || (how->top_p > 0.0F && how->top_p < 1.0F);
+    uint32_t count = is_cut ? gather(how, pick, logits, vocab, best) : vocab;
+    for (uint32_t i = 0; i < count; i++)
+        weight[i] = scaled(sampler, is_cut ? pick->candidate[i].value : logits[i], best);
+    (void)lm_exp_row(weight, 0.0F, count);
+    if (!is_cut) /* what is forbidden weighs nothing at all */
+        for (uint32_t i = 0; i < count; i++)
+            weight[i] = logits[i] > -INFINITY ? weight[i] : 0.0F;
+    uint32_t at = draw(sampler, weight, count);
+    return is_cut ? pick->candidate[at].id : at;
 }
 
 double lm_log_sum(const float *logits, uint32_t vocab, float *weight)
 {
-    float best = -INFINITY;
     for (uint32_t i = 0; i < vocab; i++) {
-        float value = fminf(logits[i], LOGIT_MAX);
+        float value = at_most(logits[i], LOGIT_MAX);
         weight[i] = logits[i] > -LOGIT_MAX ? value : -LOGIT_MAX;
-        best = weight[i] > best ? weight[i] : best;
     }
+    float best = lm_max_row(weight, vocab);
     for (uint32_t i = 0; i < vocab; i++)
-        weight[i] = fmaxf(weight[i] - best, -80.0F);
-    (void)lm_exp_row(weight, 0.0F, vocab);
-    double total = 0;
-    for (uint32_t i = 0; i < vocab; i += BLOCK)
-        total += block_sum(weight + i, vocab - i < BLOCK ? vocab - i : BLOCK);
-    return (double)best + log(total);
+        weight[i] = at_least(weight[i] - best, FAINT);
+    return (double)best + log((double)lm_exp_row(weight, 0.0F, vocab));
+}
+
+/* The model had no opinion: the first that may follow, or the end. */
+static uint32_t first_allowed(const uint64_t *allowed, uint32_t vocab)
+{
+    for (uint32_t word = 0; allowed != NULL && word * 64 < vocab; word++)
+        if (allowed[word] != 0)
+            return word * 64 + (uint32_t)__builtin_ctzll(allowed[word]);
+    return LM_END;
 }
 
 uint32_t lm_sampler_next(struct lm_sampler *sampler, struct lm_pick *pick, float *logits,
                          uint32_t vocab, const uint64_t *allowed, double *ret_logprob)
 {
     double log_sum = lm_log_sum(logits, vocab, pick->weight);
-    struct lm_candidate *candidate = pick->candidate;
-    uint32_t chosen = LM_END;
     float raw[LM_RECENT]; /* the model's own value, should the chosen one have been punished */
     uint32_t recent = sampler->recent_count < LM_RECENT ? sampler->recent_count : LM_RECENT;
     for (uint32_t i = 0; i < recent; i++)
         raw[i] = sampler->recent[i] < vocab ? logits[sampler->recent[i]] : 0.0F;
     punish(sampler, logits, vocab);
-    uint32_t count = gather(candidate, logits, vocab, allowed);
-    if (count > 0) {
-        struct lm_candidate best = candidate[0];
-        for (uint32_t i = 1; i < count; i++)
-            best = before(candidate[i], best) ? candidate[i] : best;
-        chosen = best.id;
-        if (sampler->how.temperature > 0.0F && count > 1) {
-            count = keep_best(&sampler->how, candidate, pick->weight, count, best.value);
-            count = keep_likely(sampler->how.min_p, candidate, count, best.value);
-            chosen = draw(sampler, candidate, pick->weight, count, best.value);
-        }
-    } else if (allowed != NULL) { /* the model has no opinion: the first that may follow */
-        uint32_t word = 0;
-        while (word * 64 < vocab && allowed[word] == 0)
-            word++;
-        if (word * 64 < vocab)
-            chosen = word * 64 + (uint32_t)__builtin_ctzll(allowed[word]);
-    }
+    prepare(logits, vocab, allowed);
+    float best = lm_max_row(logits, vocab);
+    uint32_t chosen = best > -INFINITY ? choose(sampler, pick, logits, vocab, best)
+                                       : first_allowed(allowed, vocab);
     float value = chosen < vocab ? logits[chosen] : 0.0F;
     for (uint32_t i = 0; i < recent; i++)
         if (sampler->recent[i] == chosen)
