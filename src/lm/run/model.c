@@ -131,17 +131,16 @@ static enum err take_small(struct fill *f, const char *name, uint32_t n, uint32_
     return ERR_OK;
 }
 
-/* Rows 0..n-1 of the tensor become rows from `to`; `gap`: after every 16 rows 16 are left out. */
+/* Rows 0..n-1 of the tensor become rows from `to`. */
 static enum err take_matrix(struct fill *f, const char *name, uint32_t n, uint32_t k,
-                            struct lm_packed *packed, uint32_t to, bool gap)
+                            struct lm_packed *packed, uint32_t to)
 {
     struct lm_source source;
     enum err err = find(f, name, n, k, &source);
     if (err != ERR_OK || f->check)
         return err;
     for (uint32_t row = 0; row < n; row++)
-        lm_packed_set(packed, to + (gap ? row / 16 * 32 + row % 16 : row), &source, row,
-                      f->scratch);
+        lm_packed_set(packed, to + row, &source, row, f->scratch);
     return ERR_OK;
 }
 
@@ -153,10 +152,10 @@ static enum err take_w1(struct fill *f, const char *name, struct lm_packed *pack
     enum err err = find(f, name, 2 * c->ffn, c->hidden, &source);
     if (err != ERR_OK || f->check)
         return err;
-    for (uint32_t row = 0; row < 2 * c->ffn; row++) {
-        uint32_t in = row % c->ffn;
-        lm_packed_set(packed, in / 16 * 32 + in % 16 + (row < c->ffn ? 0 : 16), &source, row,
-                      f->scratch);
+    for (uint32_t row = 0; row < c->ffn; row++) {
+        uint32_t to = row / 16 * 32 + row % 16;
+        lm_packed_set(packed, to, &source, row, f->scratch);
+        lm_packed_set(packed, to + 16, &source, c->ffn + row, f->scratch);
     }
     return ERR_OK;
 }
@@ -180,7 +179,7 @@ static enum err take_feed(struct fill *f, uint32_t at)
         if (err != ERR_OK)
             break;
         (void)snprintf(name, sizeof(name), "blocks.%u.ff.%sw2.weight", at, expert);
-        err = take_matrix(f, name, c->hidden, c->ffn, &layer->w2[e], 0, false);
+        err = take_matrix(f, name, c->hidden, c->ffn, &layer->w2[e], 0);
     }
     return err;
 }
@@ -194,27 +193,26 @@ static enum err take_layer(struct fill *f, uint32_t at)
     const float *blend = NULL;
     const struct {
         const char *name;
-        uint32_t n, k;
         const float **at;
+        uint32_t n, k;
     } small[] = {
-        {"ln1.weight", h, 0, &layer->ln1_w},
-        {"ln1.bias", h, 0, &layer->ln1_b},
-        {"ln2.weight", h, 0, &layer->ln2_w},
-        {"ln2.bias", h, 0, &layer->ln2_b},
-        {"dom", c->domains, h, &layer->dom},
-        {"dom_w.weight", c->domains, h, &layer->dom_w},
-        {"blend", 1, 0, &blend},
+        {"ln1.weight", &layer->ln1_w, h, 0},
+        {"ln1.bias", &layer->ln1_b, h, 0},
+        {"ln2.weight", &layer->ln2_w, h, 0},
+        {"ln2.bias", &layer->ln2_b, h, 0},
+        {"dom", &layer->dom, c->domains, h},
+        {"dom_w.weight", &layer->dom_w, c->domains, h},
+        {"blend", &blend, 1, 0},
     };
     const struct {
         const char *name;
-        uint32_t n;
         struct lm_packed *packed;
-        uint32_t to;
+        uint32_t n, to;
     } matrices[] = {
-        {"wq", h, &layer->qkv, 0},
-        {"wk", kv, &layer->qkv, h},
-        {"wv", kv, &layer->qkv, h + kv},
-        {"wo", h, &layer->wo, 0},
+        {"wq", &layer->qkv, h, 0},
+        {"wk", &layer->qkv, kv, h},
+        {"wv", &layer->qkv, kv, h + kv},
+        {"wo", &layer->wo, h, 0},
     };
     char name[96];
     enum err err = ERR_OK;
@@ -224,7 +222,7 @@ static enum err take_layer(struct fill *f, uint32_t at)
     }
     for (size_t i = 0; i < ARRAY_COUNT(matrices) && err == ERR_OK; i++) {
         (void)snprintf(name, sizeof(name), "blocks.%u.%s.weight", at, matrices[i].name);
-        err = take_matrix(f, name, matrices[i].n, h, matrices[i].packed, matrices[i].to, false);
+        err = take_matrix(f, name, matrices[i].n, h, matrices[i].packed, matrices[i].to);
     }
     if (err != ERR_OK)
         return err;
@@ -240,7 +238,7 @@ static enum err take_all(struct fill *f)
     struct lm_model *model = f->model;
     const struct lm_config *c = &model->config;
     f->small = model->small;
-    enum err err = take_matrix(f, "tok.weight", c->vocab_used, c->hidden, &model->tok, 0, false);
+    enum err err = take_matrix(f, "tok.weight", c->vocab_used, c->hidden, &model->tok, 0);
     if (err == ERR_OK)
         err = take_small(f, "pos.weight", c->context, c->hidden, &model->pos);
     for (uint32_t i = 0; i < c->layers && err == ERR_OK; i++)
