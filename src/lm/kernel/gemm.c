@@ -129,6 +129,30 @@ static void cut(struct gemm_run *run, uint32_t kc)
     run->rows = (g->m + run->mc - 1) / run->mc;
 }
 
+static unsigned char *aligned(void *block)
+{
+    return (unsigned char *)(((uintptr_t)block + 63) & ~(uintptr_t)63);
+}
+
+/* Room for the packed operands: B, one A a worker, and what each worker has packed.  What is to be
+ * freed afterwards comes back in `ret_own` (NULL: it is the pool's). */
+static enum err room(struct lm_pool *pool, struct gemm_run *run, uint32_t nc, uint32_t kc,
+                     void **ret_own)
+{
+    size_t threads = lm_pool_threads(pool);
+    size_t b_bytes = up_to(nc * kc * run->kind->element_bytes, 64);
+    run->a_bytes = up_to(run->mc * kc * run->kind->element_bytes, 64) + 64;
+    size_t bytes = b_bytes + threads * (run->a_bytes + sizeof run->a_row[0]);
+    *ret_own = pool == NULL ? mem_alloc(bytes + 64) : NULL;
+    void *block = pool == NULL ? *ret_own : lm_pool_scratch(pool, bytes);
+    if (block == NULL)
+        return ERR_NOMEM;
+    run->b = aligned(block);
+    run->a = run->b + b_bytes;
+    run->a_row = (uint32_t *)(void *)(run->a + threads * run->a_bytes);
+    return ERR_OK;
+}
+
 enum err lm_gemm(struct lm_pool *pool, const struct lm_gemm *gemm)
 {
     ASSERT(gemm->lda >= (gemm->a_turned ? gemm->m : gemm->k));
@@ -138,34 +162,23 @@ enum err lm_gemm(struct lm_pool *pool, const struct lm_gemm *gemm)
         clear(gemm);
         return ERR_OK;
     }
-    bool bf16 = gemm->precision == LM_PRECISION_BF16;
     struct gemm_run run = {
         .gemm = gemm,
         .kind = lm_kernels()->f32,
         .scale = gemm->scale == 0 ? 1.0f : gemm->scale,
-        .round = bf16,
+        .round = gemm->precision == LM_PRECISION_BF16,
     };
 #ifdef LM_BUILT_AVX512BF16
-    if (bf16 && lm_isa() == LM_ISA_AVX512BF16)
+    if (run.round && lm_isa() == LM_ISA_AVX512BF16)
         run.kind = &lm_gemm_kind_avx512bf16;
 #endif
     uint32_t kc = even_part(gemm->k, KC, run.kind->k_step);
     cut(&run, kc);
     uint32_t nc = even_part(up_to(gemm->n, run.nt), B_FLOATS / kc, run.nt);
-    uint32_t threads = lm_pool_threads(pool);
-    size_t b_bytes = up_to(nc * kc * run.kind->element_bytes, 64);
-    run.a_bytes = up_to(run.mc * kc * run.kind->element_bytes, 64) + 64;
-    size_t row_bytes = threads * sizeof run.a_row[0];
-    size_t bytes = b_bytes + threads * run.a_bytes + row_bytes;
-    void *own = pool == NULL ? mem_alloc(bytes + 64) : NULL;
-    if (pool == NULL && own == NULL)
-        return ERR_NOMEM;
-    run.b = pool == NULL ? (unsigned char *)(((uintptr_t)own + 63) & ~(uintptr_t)63)
-                         : lm_pool_scratch(pool, bytes);
-    if (run.b == NULL)
-        return ERR_NOMEM;
-    run.a = run.b + b_bytes;
-    run.a_row = (uint32_t *)(void *)(run.a + threads * run.a_bytes);
+    void *own = NULL;
+    enum err err = room(pool, &run, nc, kc, &own);
+    if (err != ERR_OK)
+        return err;
     for (run.n0 = 0; run.n0 < gemm->n; run.n0 += nc) {
         run.n = least(nc, gemm->n - run.n0);
         for (run.k0 = 0; run.k0 < gemm->k; run.k0 += kc) {

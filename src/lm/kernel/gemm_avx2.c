@@ -11,16 +11,7 @@ static inline __m256i first_lanes(uint32_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* What is needed after the loop only stays out of the registers until then. */
-struct tile_end {
-    float *c;
-    size_t ldc;
-    uint32_t n;
-    float scale;
-    bool add;
-};
-
-static inline void tile_store(const struct tile_end *end, uint32_t i, uint32_t j, __m256 sum)
+static inline void tile_store(const struct lm_tile_end *end, uint32_t i, uint32_t j, __m256 sum)
 {
     if (end->n <= j)
         return;
@@ -31,7 +22,8 @@ static inline void tile_store(const struct tile_end *end, uint32_t i, uint32_t j
 }
 
 static inline __attribute__((always_inline)) void tile_rows(const float *a, const float *b,
-                                                            uint32_t k, const struct tile_end *end,
+                                                            uint32_t k,
+                                                            const struct lm_tile_end *end,
                                                             const int rows, const int vectors)
 {
     __m256 sum[MR][2];
@@ -62,7 +54,7 @@ static inline __attribute__((always_inline)) void tile_rows(const float *a, cons
 
 #define TILE(rows)                                                                                 \
     static void tile_##rows(const float *a, const float *b, uint32_t k,                            \
-                            const struct tile_end *end)                                            \
+                            const struct lm_tile_end *end)                                         \
     {                                                                                              \
         if (end->n > 8)                                                                            \
             tile_rows(a, b, k, end, rows, 2);                                                      \
@@ -80,9 +72,9 @@ static void tile(const void *a, const void *b, float *c, uint32_t ldc, uint32_t 
                  uint32_t k, float scale, bool add)
 {
     static void (*const tiles[MR + 1])(const float *, const float *, uint32_t,
-                                       const struct tile_end *) = {NULL,   tile_1, tile_2, tile_3,
-                                                                   tile_4, tile_5, tile_6};
-    const struct tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
+                                       const struct lm_tile_end *) = {
+        NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+    const struct lm_tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
     for (uint32_t i = 0; i < m; i++)
         _mm_prefetch((const char *)(c + (size_t)i * ldc), _MM_HINT_T0);
     tiles[m](a, b, k, &end);

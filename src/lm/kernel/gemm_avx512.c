@@ -13,15 +13,6 @@
  */
 #define C_EVERY 4
 
-/* What is needed after the loop only stays out of the registers until then. */
-struct tile_end {
-    float *c;
-    size_t ldc;
-    uint32_t n;
-    float scale;
-    bool add;
-};
-
 static inline __attribute__((always_inline)) void
 step(const float *a, const float *b, __m512 sum[MR][2], const int rows, const int vectors)
 {
@@ -41,7 +32,8 @@ step(const float *a, const float *b, __m512 sum[MR][2], const int rows, const in
 }
 
 static inline __attribute__((always_inline)) void tile_rows(const float *a, const float *b,
-                                                            uint32_t k, const struct tile_end *end,
+                                                            uint32_t k,
+                                                            const struct lm_tile_end *end,
                                                             const int rows, const int vectors)
 {
     __m512 sum[MR][2];
@@ -78,7 +70,7 @@ static inline __attribute__((always_inline)) void tile_rows(const float *a, cons
 
 #define TILE(rows)                                                                                 \
     static void tile_##rows(const float *a, const float *b, uint32_t k,                            \
-                            const struct tile_end *end)                                            \
+                            const struct lm_tile_end *end)                                         \
     {                                                                                              \
         if (end->n > 16)                                                                           \
             tile_rows(a, b, k, end, rows, 2);                                                      \
@@ -104,10 +96,10 @@ static void tile(const void *a, const void *b, float *c, uint32_t ldc, uint32_t 
                  uint32_t k, float scale, bool add)
 {
     static void (*const tiles[MR + 1])(const float *, const float *, uint32_t,
-                                       const struct tile_end *) = {
+                                       const struct lm_tile_end *) = {
         NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6, tile_7,
         tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
-    const struct tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
+    const struct lm_tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
     tiles[m](a, b, k, &end);
 }
 

@@ -13,18 +13,9 @@
 #define NR    32
 #define AHEAD 32 /* lines that B is asked for ahead */
 
-/* What is needed after the loop only stays out of the registers until then. */
-struct tile_end {
-    float *c;
-    size_t ldc;
-    uint32_t n;
-    float scale;
-    bool add;
-};
-
 static inline __attribute__((always_inline)) void tile_rows(const uint32_t *a, const uint32_t *b,
                                                             uint32_t lines,
-                                                            const struct tile_end *end,
+                                                            const struct lm_tile_end *end,
                                                             const int rows, const int vectors)
 {
     __m512 sum[MR][2];
@@ -64,7 +55,7 @@ static inline __attribute__((always_inline)) void tile_rows(const uint32_t *a, c
 
 #define TILE(rows)                                                                                 \
     static void tile_##rows(const uint32_t *a, const uint32_t *b, uint32_t lines,                  \
-                            const struct tile_end *end)                                            \
+                            const struct lm_tile_end *end)                                         \
     {                                                                                              \
         if (end->n > 16)                                                                           \
             tile_rows(a, b, lines, end, rows, 2);                                                  \
@@ -90,10 +81,10 @@ static void tile(const void *a, const void *b, float *c, uint32_t ldc, uint32_t 
                  uint32_t k, float scale, bool add)
 {
     static void (*const tiles[MR + 1])(const uint32_t *, const uint32_t *, uint32_t,
-                                       const struct tile_end *) = {
+                                       const struct lm_tile_end *) = {
         NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6, tile_7,
         tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
-    const struct tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
+    const struct lm_tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
     tiles[m](a, b, k / 2, &end);
 }
 

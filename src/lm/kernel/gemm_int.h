@@ -9,6 +9,15 @@
 extern const struct lm_gemm_kind lm_gemm_kind_plain, lm_gemm_kind_neon, lm_gemm_kind_avx2,
     lm_gemm_kind_avx512, lm_gemm_kind_avx512bf16;
 
+/* What a tile needs after its loop only; it stays out of the registers until then. */
+struct lm_tile_end {
+    float *c;
+    size_t ldc;
+    uint32_t n;
+    float scale;
+    bool add;
+};
+
 /* Before a loop whose bounds are known: registers must not become an array in memory. */
 #if defined(__clang__)
 #define LM_UNROLL _Pragma("clang loop unroll(full)")
