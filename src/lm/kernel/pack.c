@@ -170,19 +170,23 @@ static void set_scale(struct lm_packed *packed, uint32_t row, uint32_t group, fl
 static void set_group8(struct lm_packed *packed, uint32_t row, uint32_t group, const int8_t *q)
 {
     unsigned char *at = group_at(packed, row, group) + SCALE_BYTES + (size_t)row % LM_PACK_ROWS * 4;
-    for (uint32_t i = 0; i < LM_PACK_GROUP; i++)
-        at[i / 4 * 64 + i % 4] = (unsigned char)(q[i] + 128);
+    for (uint32_t i = 0; i < LM_PACK_GROUP; i += 4) {
+        uint32_t four;
+        memcpy(&four, q + i, sizeof(four));
+        four ^= 0x80808080U; /* + 128, each byte */
+        memcpy(at + (size_t)i * 16, &four, sizeof(four));
+    }
 }
 
 /* `q`: 32 bytes as lm_quant4 makes them. */
 static void set_group4(struct lm_packed *packed, uint32_t row, uint32_t group, const uint8_t *q)
 {
     unsigned char *at = group_at(packed, row, group) + SCALE_BYTES + (size_t)row % LM_PACK_ROWS * 4;
-    for (uint32_t i = 0; i < LM_PACK_GROUP; i++) {
-        uint32_t shift = i / 4 % 2 * 4;
-        uint32_t value = (uint32_t)q[i / 2] >> (i % 2 * 4) & 15U;
-        unsigned char *to = &at[i / 8 * 64 + i % 4];
-        *to = (unsigned char)((*to & ~(15U << shift)) | value << shift);
+    for (uint32_t p = 0; p < 8; p++, q += 4, at += 64) {
+        at[0] = (unsigned char)((q[0] & 15) | (q[2] & 15) << 4);
+        at[1] = (unsigned char)(q[0] >> 4 | (q[2] & 0xf0));
+        at[2] = (unsigned char)((q[1] & 15) | (q[3] & 15) << 4);
+        at[3] = (unsigned char)(q[1] >> 4 | (q[3] & 0xf0));
     }
 }
 
