@@ -25,7 +25,7 @@ void service_wait_free(struct barista_wait *wait)
 
 void service_wait_answer(struct barista_wait *wait, enum err err, const struct lm_result *result)
 {
-    struct barista_answer answer = {.text = buf_str(&wait->text),
+    struct barista_answer answer = {.text = wait->text.len > 0 ? buf_str(&wait->text) : STR(""),
                                     .result = result,
                                     .rows = wait->row,
                                     .row_count = wait->row_count,
@@ -183,7 +183,7 @@ enum err barista_begin(struct barista *barista, const struct barista_ask *ask,
     if (err != ERR_OK)
         return err;
     if (model->weights == NULL || barista->ending) {
-        service_fault(fault, "%.200s", model->why);
+        service_fault(fault, "%s is not trained: %.200s", model->name, model->why);
         return ERR_CLOSED;
     }
     err = service_engine_get(barista, &engine);

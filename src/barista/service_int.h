@@ -129,9 +129,8 @@ MUST_USE enum err service_data_path(const struct barista *barista, struct str gi
 MUST_USE enum err service_save_path(const struct barista *barista, struct str given,
                                     struct lm_fault *fault, char name[64],
                                     char dst[SERVICE_PATH_BYTES]);
-MUST_USE enum err service_job_spawn(const struct barista *barista,
-                                    const struct barista_train *train, const char *data_path,
-                                    uint64_t job_id, pid_t *ret_pid);
+MUST_USE enum err service_job_spawn(struct barista *barista, const struct barista_train *train,
+                                    const char *data_path, uint64_t job_id, pid_t *ret_pid);
 /* "DIR/FILE" of a job; false: too long. */
 MUST_USE bool service_job_path(const struct barista *barista, uint64_t job_id, const char *file,
                                char *dst, size_t dst_bytes);

@@ -111,12 +111,19 @@ static bool ended(struct service_job *job, int *ret_status)
     return got < 0 && errno == ECHILD;
 }
 
+/* Before its first step there is nothing to save, and nobody listens. */
+static void job_stop(const struct barista *barista, struct service_job *job)
+{
+    service_job_progress(barista, &job->job);
+    (void)kill(job->pid, job->job.progress_known ? SIGTERM : SIGKILL);
+}
+
 void service_jobs_close(struct barista *barista)
 {
     struct service_job *job = job_running(barista);
     int status = 0;
     if (job != NULL) {
-        (void)kill(job->pid, SIGTERM);
+        job_stop(barista, job);
         bool over = ended(job, &status);
         for (int waited = 0; waited < CLOSE_MS && !over; waited += 20) {
             (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
@@ -184,11 +191,6 @@ enum err barista_train_start(struct barista *barista, const struct barista_train
     if (barista->jobs_dir[0] == 0)
         return ERR_CLOSED;
     barista_tick(barista, train->at_ms); /* who ended just now is no reason */
-    struct service_job *running = job_running(barista);
-    if (running != NULL) {
-        *ret_job_id = running->job.job_id;
-        return ERR_CONFLICT;
-    }
     if (service_model_find(barista, train->model) == NULL) {
         service_fault(fault, "model: there is none of this name");
         return ERR_NOT_FOUND;
@@ -196,6 +198,11 @@ enum err barista_train_start(struct barista *barista, const struct barista_train
     enum err err = service_data_path(barista, train->data_path, fault, data);
     if (err != ERR_OK)
         return err;
+    struct service_job *running = job_running(barista);
+    if (running != NULL) {
+        *ret_job_id = running->job.job_id;
+        return ERR_CONFLICT;
+    }
     job.job_id = barista->job_count > 0 ? barista->job[barista->job_count - 1]->job.job_id + 1 : 1;
     if (str_copy(job.model, sizeof(job.model), train->model) != ERR_OK ||
         str_copy(job.data_path, sizeof(job.data_path), str_from(data)) != ERR_OK ||
@@ -255,6 +262,6 @@ enum err barista_train_cancel(struct barista *barista, uint64_t job_id)
         return ERR_OK;
     job->job.cancelling = true;
     job->kill_mono_ms = sys_mono_ms() + CANCEL_MS;
-    (void)kill(job->pid, SIGTERM);
+    job_stop(barista, job);
     return ERR_OK;
 }

@@ -47,17 +47,35 @@ static void add_number(struct argument_list *list, const char *name, uint64_t va
     add(list, number);
 }
 
-static bool arguments_make(const struct barista *barista, const struct barista_train *train,
+/* What is served under this name has a shape of its own: a lesson keeps to it. */
+static bool shape_is_own(const struct service_model *model)
+{
+    struct lm_config named;
+    if (model == NULL || model->weights == NULL || !lm_config_named(str_from(model->name), &named))
+        return false;
+    const struct lm_config *config = lm_model_config(model->weights->model);
+    return config->hidden != named.hidden || config->layers != named.layers ||
+           config->heads != named.heads || config->kv_heads != named.kv_heads ||
+           config->ffn != named.ffn || config->experts != named.experts;
+}
+
+static bool arguments_make(struct barista *barista, const struct barista_train *train,
                            const char *data_path, const char *out, struct argument_list *list)
 {
-    char model[32], number[32];
-    if (str_copy(model, sizeof(model), train->model) != ERR_OK)
+    char model[32], folder[SERVICE_PATH_BYTES], number[32];
+    if (str_copy(model, sizeof(model), train->model) != ERR_OK ||
+        !service_join(folder, sizeof(folder), barista->models_dir, model))
         return false;
     (void)snprintf(number, sizeof(number), "%.6g", train->epochs);
-    const char *const words[] = {"automat", "lm",    "train", model,      "--data",
-                                 data_path, "--out", out,     "--epochs", number};
+    bool own = shape_is_own(service_model_find(barista, train->model));
+    const char *const words[] = {"automat", "lm", "train", own ? "--model" : model};
     for (size_t i = 0; i < ARRAY_COUNT(words); i++)
         add(list, words[i]);
+    if (own)
+        add(list, folder);
+    const char *const more[] = {"--data", data_path, "--out", out, "--epochs", number};
+    for (size_t i = 0; i < ARRAY_COUNT(more); i++)
+        add(list, more[i]);
     if (barista->corpus_dir[0] != 0) {
         add(list, "--corpus");
         add(list, barista->corpus_dir);
@@ -99,7 +117,7 @@ static void become(const char *program, const char *folder, int log_fd, pid_t pa
     _exit(127);
 }
 
-enum err service_job_spawn(const struct barista *barista, const struct barista_train *train,
+enum err service_job_spawn(struct barista *barista, const struct barista_train *train,
                            const char *data_path, uint64_t job_id, pid_t *ret_pid)
 {
     char folder[SERVICE_PATH_BYTES], whole[SERVICE_PATH_BYTES], log[SERVICE_PATH_BYTES];

@@ -170,6 +170,9 @@ static void stream_answer(struct lm_ask *ask, const struct barista_answer *answe
 
 /* ---- what the model says ---- */
 
+static struct web_problem problem_of(const struct lm_ask *ask, enum err err,
+                                     const struct lm_fault *fault);
+
 static void observe(struct lm_ask *ask, bool first)
 {
     struct web_metrics *metrics = &ask->web->metrics;
@@ -220,7 +223,7 @@ static void model_done(void *cookie, enum err err, const struct barista_answer *
     if (err == ERR_OK)
         observe(ask, false);
     if (err != ERR_OK) {
-        struct web_problem problem = lm_problem(ask->manner->endpoint, err, NULL);
+        struct web_problem problem = problem_of(ask, err, NULL);
         if (ask->req != NULL)
             stream_fault(ask, &problem);
         else
@@ -281,8 +284,23 @@ bool lm_needed(struct web_call *call)
     return false;
 }
 
-struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum err err,
-                              const struct lm_fault *fault)
+/* As clients of the OpenAI layout know it. */
+static struct web_problem problem_v1(struct web_problem problem)
+{
+    if (strcmp(problem.code, "unknown_model") == 0) {
+        problem.status = 404;
+        problem.code = "model_not_found";
+    } else if (strcmp(problem.code, "prompt_too_long") == 0) {
+        problem.status = 400;
+        problem.code = "context_length_exceeded";
+    } else if (strcmp(problem.code, "bad_value") == 0) {
+        problem.code = "invalid_value";
+    }
+    return problem;
+}
+
+static struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum err err,
+                                     const struct lm_fault *fault)
 {
     const char *text_field = endpoint->text_field != NULL ? endpoint->text_field : "messages";
     switch (err) {
@@ -310,7 +328,11 @@ struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum err err,
                                         .detail = "This is longer than what the model can hold "
                                                   "beside an answer.",
                                         .field = text_field};
-        return (struct web_problem){.status = 400, .code = "bad_value", .detail = fault->why};
+        return (struct web_problem){.status = 400,
+                                    .code = "bad_value",
+                                    .detail = fault->why,
+                                    .field = endpoint == &lm_completions ? "response_format"
+                                                                         : "machine_system"};
     case ERR_FULL:
         return (struct web_problem){.status = 503,
                                     .code = "overloaded",
@@ -330,6 +352,13 @@ struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum err err,
     }
 }
 
+static struct web_problem problem_of(const struct lm_ask *ask, enum err err,
+                                     const struct lm_fault *fault)
+{
+    struct web_problem problem = lm_problem(ask->manner->endpoint, err, fault);
+    return ask->manner->done_mark ? problem_v1(problem) : problem;
+}
+
 void lm_ask_begin(struct web_call *call, const struct lm_manner *manner, const struct lm_wish *wish)
 {
     struct lm_fault fault = {0};
@@ -344,6 +373,6 @@ void lm_ask_begin(struct web_call *call, const struct lm_manner *manner, const s
                                  ask, &ask->wait);
     if (err == ERR_OK)
         return;
-    struct web_problem problem = lm_problem(manner->endpoint, err, &fault);
+    struct web_problem problem = problem_of(ask, err, &fault);
     answer_problem(ask, &problem);
 }

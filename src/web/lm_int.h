@@ -67,10 +67,6 @@ struct lm_ask {
 /* Takes the call: it is answered now, later or in pieces. */
 void lm_ask_begin(struct web_call *call, const struct lm_manner *manner,
                   const struct lm_wish *wish);
-/* What a question that could not be begun is answered with. */
-struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum err err,
-                              const struct lm_fault *fault);
-
 /* ---- what the answers share ---- */
 
 const char *lm_finish_word(const struct barista_answer *answer); /* "stop", "length" */

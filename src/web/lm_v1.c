@@ -229,7 +229,7 @@ static void show_whole(struct lm_ask *ask, const struct barista_answer *answer,
     out_i64(out, "index", 0);
     out_open(out, "message", '{');
     out_word(out, "role", "assistant");
-    out_text(out, "content", answer->text.at != NULL ? answer->text : STR(""));
+    out_text(out, "content", answer->text);
     out_null(out, "refusal");
     out_close(out, '}');
     out_null(out, "logprobs");

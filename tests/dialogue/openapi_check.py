@@ -187,15 +187,16 @@ class Spec:
             return self._problem_faults(status, headers, body)
         if not headers.get('x-request-id'):
             found.append('no X-Request-Id')
+        refused = self._v1_faults if path.startswith('/v1/') else self._problem_faults
         if template is None or method.lower() not in self.document['paths'][template]:
             # Not described: then it must be refused, and by a problem document.
             if status not in (400, 401, 403, 404, 405, 429, 503):
                 found.append('not described, and answered')
-            return found + self._problem_faults(status, headers, body)
+            return found + refused(status, headers, body)
         answer = self.document['paths'][template][method.lower()]['responses'].get(str(status))
         if answer is None:
             if status in (405, 500):  # any call may get these
-                return found + self._problem_faults(status, headers, body)
+                return found + refused(status, headers, body)
             return found + ['status not described']
         answer = self.resolve(answer)
         for name, head in answer.get('headers', {}).items():
@@ -223,6 +224,17 @@ class Spec:
                 return [f'{name}: {value!r} is not a number']
             value = int(value)
         return self.faults(schema, value, name)
+
+    def _v1_faults(self, status, headers, body):
+        """An error under /v1 is in the layout that its clients know."""
+        kind = headers.get('content-type', '').split(';', 1)[0].strip().lower()
+        if kind != 'application/json':
+            return [f'content type {kind!r} instead of application/json']
+        try:
+            value = load_json(body.decode('utf-8'))
+        except ValueError as fault:
+            return [f'the error is not JSON: {fault}']
+        return self.faults({'$ref': '#/components/schemas/V1Error'}, value)
 
     def _body_faults(self, content, status, headers, body):
         kind = headers.get('content-type', '').split(';', 1)[0].strip().lower()
@@ -350,7 +362,8 @@ class Spec:
                     found.append(f'{where} {status}: no description')
                 if status != '101' and 'X-Request-Id' not in answer.get('headers', {}):
                     found.append(f'{where} {status}: no X-Request-Id')
-                if status[0] in '45' and list(answer.get('content', {})) != ['application/problem+json']:
+                kind = 'application/json' if template.startswith('/v1/') else 'application/problem+json'
+                if status[0] in '45' and list(answer.get('content', {})) != [kind]:
                     found.append(f'{where} {status}: not a problem document')
                 found += self._content_faults(answer.get('content', {}), f'{where} {status}')
         return found
