@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define DIALOGUES_PRESET 400
-#define VALID_TEXTS      120 /* for the temperature */
+#define VALID_TEXTS      60 /* for the temperature */
 #define DRIFT_DIALOGUES  150
 #define SCRATCH_BYTES    MIB
 #define PARAPHRASES_MAX  512
