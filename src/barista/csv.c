@@ -143,7 +143,7 @@ enum err barista_csv_parse(const char *file, struct str text, struct arena *aren
                            struct lm_fault *fault, struct barista_csv *ret_csv)
 {
     struct reader reader = {file, text, 0, 1, 1, fault};
-    struct str names[BARISTA_CSV_COLUMNS_MAX], cells[BARISTA_CSV_COLUMNS_MAX];
+    struct str names[BARISTA_CSV_COLUMNS_MAX] = {{NULL, 0}}, cells[BARISTA_CSV_COLUMNS_MAX];
     struct barista_csv csv = {0};
     size_t lines = lines_in(text), count;
     if (!utf8_valid(text) || (text.len > 0 && memchr(text.at, '\0', text.len) != NULL))
