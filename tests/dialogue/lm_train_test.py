@@ -1,150 +1,164 @@
 #!/usr/bin/env python3
-"""Training jobs: begun, watched, cancelled, interrupted; what was learned, saved and served."""
+"""automat lm in a terminal: making tokens, training, being killed, going on, looking at what came of it."""
+import json
 import os
 import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
 
 import harness
-import lm_toy
-from harness import until
+
+TOY = {'model_type': 'toy', 'vocab_size': 400, 'hidden_size': 32, 'num_hidden_layers': 2, 'num_attention_heads': 4,
+       'num_key_value_heads': 2, 'intermediate_size': 48, 'num_experts_per_tok': 2, 'domains': 8,
+       'max_position_embeddings': 64, 'rope_theta': 10000.0, 'layer_norm_eps': 1e-6, 'vocab_used': 400, 'norm': 'pre'}
+DRINKS = ('ristretto', 'espresso', 'lungo', 'cappuccino', 'flat white')
+SAME = ('best/model.safetensors', 'best/config.json', 'best/tokenizer.json', 'last/model.safetensors',
+        'last/state.safetensors', 'last/state.json', 'last/tokenizer.json')
+TRAIN = ('--steps', '40', '--batch', '2', '--length', '32', '--validate-every', '10', '--save-every', '2', '--vocab', '300',
+         '--learning-rate', '3e-3', '--patience', '100', '--threads', '2', '--seed', '5')
 
 
-def texts(folder, lines=80):
-    folder.mkdir(parents=True)
-    (folder / 'a.txt').write_text('\n\n'.join(f'> what is {n}?\n< it is {n + 1}, not {n}.' for n in range(lines)) + '\n')
+def texts():
+    return '\n\n'.join(f'> How is a {drink} made at {hour}?\n< The {drink} is made fresh, at {hour} as always.'
+                       for hour in range(1, 25) for drink in DRINKS) + '\n'
 
 
-class Train(harness.Case):
+class Train(unittest.TestCase):
     def setUp(self):
-        super().setUp()
-        self.models = self.folder / 'models'
-        lm_toy.write(self.models, 'tanka', vocab=4096)
-        texts(self.data() / 'texts')
-        self.start()
+        folder = tempfile.TemporaryDirectory(prefix='automat-dialogue-')
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        (self.folder / 'toy').mkdir()
+        (self.folder / 'toy' / 'config.json').write_text(json.dumps(TOY))
+        (self.folder / 'texts').mkdir()
+        (self.folder / 'texts' / 'all.txt').write_text(texts())
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith('AUTOMAT_')}
 
-    def start(self):
-        self.srv = self.server('--models', str(self.models), '--corpus', str(self.folder / 'nothing'))
-        self.admin = self.srv.admin()
+    def start(self, *args):
+        return subprocess.Popen([harness.binary(), 'lm', *args], cwd=self.folder, env=self.env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def begin(self, **more):
-        body = {'model': 'tanka', 'data_path': 'texts', 'batch': 2, 'length': 32, **more}
-        reply = self.admin.post('/api/train', body)
-        self.assertEqual((reply.status, reply.json.get('status')), (202, 'training_started'), reply)
-        return reply.json['job_id']
+    def run_lm(self, *args, status=0):
+        child = self.start(*args)
+        said, self.stderr = child.communicate(timeout=120)
+        self.assertEqual(child.returncode, status, self.stderr)
+        return said
 
-    def job(self, job_id):
-        return self.admin.get(f'/api/train/{job_id}').json
+    def train(self, out, *args, status=0):
+        return self.run_lm('train', '--model', 'toy', '--data', 'texts', '--out', out, *TRAIN, *args, status=status)
 
-    def ended(self, job_id):
-        return until(lambda: self.job(job_id)['ended_at'] and self.job(job_id), 60, what=f'job {job_id} to end')
+    def assert_same(self, a, b):
+        for name in SAME:
+            self.assertEqual((self.folder / a / name).read_bytes(), (self.folder / b / name).read_bytes(), name)
 
-    def stepping(self, job_id):
-        return until(lambda: (self.job(job_id)['progress'] or {'step': 0})['step'] > 0 or self.job(job_id)['ended_at'],
-                     60, what='the first step')
+    def kill_at_step(self, step, number, *args):
+        """Ends a run by a signal as soon as it told that it is that far."""
+        child = self.start('train', '--model', 'toy', '--data', 'texts', '--out', 'killed', *TRAIN, *args)
+        try:
+            metrics = self.folder / 'killed' / 'metrics.csv'
+            while child.poll() is None:
+                if metrics.exists() and metrics.read_text().count('\n') > step:
+                    child.send_signal(number)
+                    break
+            child.communicate(timeout=120)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+        return child.returncode
 
-    def test_learned_saved_served(self):
-        before = self.admin.get('/api/models').json['items'][0]
-        job = self.ended(self.begin(steps=4))
-        self.assertEqual((job['status'], job['why']), ('complete', None), self.log(1))
-        self.assertEqual((job['progress']['step'], job['progress']['steps']), (4, 4))
-        self.assertGreater(job['progress']['loss'], 0)
-        reply = self.admin.post('/api/save-model', {'model': 'tanka', 'path': 'models/tanka', 'dtype': 'int8'})
-        self.assertEqual((reply.status, reply.json['status']), (200, 'saved'), reply)
-        self.assertEqual(pathlib.Path(reply.json['path']), self.models / 'tanka')
-        after = self.admin.get('/api/models').json['items'][0]
-        self.assertEqual((after['trained'], after['dtype']), (True, 'int8'))
-        self.assertNotEqual(after['vocabulary'], before['vocabulary'])
-        reply = self.srv.client().post('/api/generate', {'model': 'tanka', 'prompt': 'what is', 'max_length': 5})
-        self.assertEqual(reply.status, 200, reply)
-        self.assertEqual(sorted(path.name for path in self.models.iterdir()), ['tanka'])
-        actions = [row['action'] for row in self.admin.get('/api/audit').json['items']]
-        self.assertIn('model.train', actions)
-        self.assertIn('model.save', actions)
+    def test_train_from_texts(self):
+        said = self.train('out')
+        self.assertIn('done', said)
+        self.assertIn('step 40 of 40', said)
+        self.assertRegex(said, r'best validation loss \d\.\d+, perplexity \d+\.\d+')
+        rows = (self.folder / 'out' / 'metrics.csv').read_text().splitlines()
+        self.assertEqual(rows[0], 'step,tokens,loss,valid_loss,valid_perplexity,learning_rate,grad_norm,tokens_per_s')
+        self.assertEqual([int(row.split(',')[0]) for row in rows[1:]], list(range(1, 41)))
+        self.assertEqual([row.split(',')[0] for row in rows[1:] if row.split(',')[3]], ['10', '20', '30', '40'])
+        self.assertLess(float(rows[-1].split(',')[2]), 0.9 * float(rows[1].split(',')[2]))
+        progress = json.loads((self.folder / 'out' / 'progress.json').read_text())
+        self.assertEqual((progress['state'], progress['step'], progress['steps'], progress['eta_s']), ('done', 40, 40, 0))
+        self.assertIn('</svg>', (self.folder / 'out' / 'loss.svg').read_text())
+        self.assertIn('step 40 of 40', self.stderr)     # the bar, as lines where there is no terminal
+        self.assertIn('tokens/s', self.stderr)
+        config = json.loads((self.folder / 'out' / 'best' / 'config.json').read_text())
+        self.assertEqual(config['hidden_size'], 32)
 
-    def log(self, job_id):
-        return (self.data() / 'models' / 'jobs' / str(job_id) / 'log').read_text(errors='replace')[-2000:]
+    def test_killed_and_resumed_ends_in_the_same_bytes(self):
+        self.train('whole')
+        self.assertEqual(self.kill_at_step(5, signal.SIGKILL), -signal.SIGKILL)
+        self.assertEqual(self.kill_at_step(17, signal.SIGKILL, '--resume'), -signal.SIGKILL)
+        self.assertEqual(self.kill_at_step(26, signal.SIGTERM, '--resume'), 0)
+        self.assertEqual(json.loads((self.folder / 'killed' / 'progress.json').read_text())['state'], 'stopped')
+        self.train('killed', '--resume')
+        self.assert_same('whole', 'killed')
 
-    def test_one_at_a_time_and_cancelled(self):
-        job_id = self.begin(epochs=1000)
-        self.refused(self.admin.post('/api/train', {'model': 'tanka', 'data_path': 'texts'}), 409, 'training_runs')
-        self.stepping(job_id)
-        self.assertEqual(self.job(job_id)['status'], 'running', self.log(1))
-        reply = self.admin.delete(f'/api/train/{job_id}')
-        self.assertEqual((reply.status, reply.json['status']), (202, 'cancelling'), reply)
-        job = self.ended(job_id)
-        self.assertEqual(job['status'], 'cancelled')
-        self.assertTrue((self.data() / 'models' / 'jobs' / '1' / 'last').is_dir())
-        self.refused(self.admin.delete(f'/api/train/{job_id}'), 409, 'already_settled')
-        self.refused(self.admin.delete('/api/train/99'), 404, 'unknown_job')
-        self.refused(self.admin.get('/api/train/99'), 404, 'unknown_job')
-        second = self.begin(steps=1)
-        self.ended(second)
-        self.assertEqual([item['job_id'] for item in self.admin.pages('/api/train/jobs?limit=1')], ['2', '1'])
+    def test_what_is_there_is_not_overwritten(self):
+        self.train('out')
+        before = (self.folder / 'out' / 'last' / 'model.safetensors').read_bytes()
+        self.train('out', status=1)
+        self.assertIn('--resume', self.stderr)
+        self.train('out', '--batch', '4', '--resume', status=1)
+        self.assertIn('batch', self.stderr)
+        self.train('out', '--resume')
+        self.assertEqual((self.folder / 'out' / 'last' / 'model.safetensors').read_bytes(), before)
 
-    def test_a_server_that_ends_takes_the_job_along(self):
-        job_id = self.begin(epochs=1000)
-        self.stepping(job_id)
-        child = self.child()
-        self.srv.kill()
-        until(lambda: not os.path.exists(f'/proc/{child}'), what='the end of the job')
-        self.start()
-        self.assertEqual(self.job(job_id)['status'], 'interrupted')
-        again = self.begin(epochs=1000)
-        self.assertEqual(again, '2')
-        self.stepping(again)
-        self.srv.stop()
-        self.start()
-        self.assertEqual(self.job(again)['status'], 'interrupted')
+    def test_a_loss_that_is_no_number(self):
+        wild = ('--learning-rate', '1000', '--weight-decay', '1000', '--warmup', '0', '--steps', '400')
+        self.train('out', *wild, status=1)
+        self.assertIn('not a number', self.stderr)
+        progress = json.loads((self.folder / 'out' / 'progress.json').read_text())
+        self.assertEqual((progress['state'], progress['steps']), ('nan', 400))
+        self.train('out', *wild, '--resume', status=1)      # it is what it was
 
-    def child(self):
-        for path in pathlib.Path('/proc').glob('[0-9]*/status'):
-            try:
-                if f'\nPPid:\t{self.srv.process.pid}\n' in path.read_text():
-                    return int(path.parent.name)
-            except OSError:
-                continue
-        raise AssertionError('no job under way')
+    def test_token_files_and_looking_through_a_tokenizer(self):
+        self.run_lm('tokenizer', '--data', 'texts', '--out', 'made', '--vocab', '300')
+        self.assertEqual(sorted(path.name for path in (self.folder / 'made').iterdir()),
+                         ['tokenizer.json', 'train.tok', 'valid.tok'])
+        said = self.run_lm('tokenizer', '--data', 'made', '--prompt', 'A lungo, please')
+        ids = [line.split()[0] for line in said.splitlines()[:-1]]
+        self.assertEqual(self.run_lm('tokenizer', '--data', 'made', '--ids', ','.join(ids)), 'A lungo, please\n')
+        self.run_lm('tokenizer', '--data', 'made', '--ids', '5,400', status=2)
+        self.run_lm('train', '--model', 'toy', '--data', 'made', '--out', 'out', *TRAIN)
+        broken = bytearray((self.folder / 'made' / 'train.tok').read_bytes())
+        broken[len(broken) // 2 | 1] = 0x7f
+        (self.folder / 'made' / 'train.tok').write_bytes(broken)
+        self.run_lm('train', '--model', 'toy', '--data', 'made', '--out', 'other', *TRAIN, status=1)
+        self.assertIn('train.tok', self.stderr)
 
-    def test_a_job_that_fails_says_why(self):
-        (self.data() / 'empty').mkdir()
-        job = self.ended(self.begin(data_path='empty'))
-        self.assertEqual(job['status'], 'failed')
-        self.assertTrue(job['why'], job)
+    def test_corpus_is_the_same_for_the_same_seed(self):
+        tables = str(harness.ROOT / 'corpus')
+        for out, seed in (('one', '3'), ('two', '3'), ('three', '4')):
+            self.run_lm('corpus', 'villanelle', '--data', tables, '--out', out, '--tokens', '30000', '--vocab', '600',
+                        '--seed', seed)
+        for name in ('train.tok', 'valid.tok', 'test.tok', 'tokenizer.json'):
+            one, two, three = ((self.folder / out / name).read_bytes() for out in ('one', 'two', 'three'))
+            self.assertEqual(one, two, name)
+            self.assertNotEqual(one, three, name)
+        said = self.run_lm('corpus', 'tanka', '--corpus', tables, '--text', '--count', '3')
+        self.assertGreaterEqual(said.count('\n> '), 3)
 
-    def test_where_it_may_learn_from(self):
-        outside = self.folder / 'outside'
-        outside.mkdir()
-        (self.data() / 'link').symlink_to(outside)
-        for path, code in (('../outside', 'path_outside'), ('texts/../../outside', 'path_outside'), ('/etc', 'path_outside'),
-                           (str(outside), 'path_outside'), ('link', 'path_outside'), ('missing', 'unknown_path'),
-                           ('texts/a.txt', 'unknown_path'), ('/etc/passwd', 'unknown_path')):
-            with self.subTest(path):
-                self.refused(self.admin.post('/api/train', {'model': 'tanka', 'data_path': path}), 422, code, 'data_path')
-        for body, status, code, field in (({'model': 'gpt'}, 422, 'unknown_model', 'model'),
-                                          ({'model': 'tanka', 'epochs': 0}, 422, 'out_of_limits', 'epochs'),
-                                          ({'model': 'tanka', 'epochs': 'many'}, 400, 'wrong_type', 'epochs'),
-                                          ({'model': 'tanka', 'shell': 'x'}, 400, 'unknown_field', 'shell'),
-                                          ({}, 400, 'missing_field', 'model')):
-            with self.subTest(str(body)):
-                self.refused(self.admin.post('/api/train', body), status, code, field)
-        self.assertEqual(self.admin.get('/api/train/jobs').json['items'], [])
+    def test_tune(self):
+        args = ('tune', '--model', 'toy', '--data', 'texts', '--out', 'made', '--steps', '2', '--batch', '2', '--length', '32',
+                '--vocab', '300')
+        said = self.run_lm(*args)
+        self.assertEqual(said.count('\n| '), 10)
+        self.assertRegex(said, r'best: --learning-rate \S+ --weight-decay \S+\n$')
+        self.assertEqual(self.run_lm(*args), said)
 
-    def test_where_it_may_save(self):
-        outside = self.folder / 'outside'
-        outside.mkdir()
-        (self.models / 'window').mkdir()
-        (self.models / 'link').symlink_to(outside)
-        for path in ('../x', 'a/b', '/etc/x', '.x', '..', 'models/../x', 'x/', 'window', 'link', str(outside / 'x')):
-            with self.subTest(path):
-                self.refused(self.admin.post('/api/save-model', {'model': 'tanka', 'path': path}), 422, 'bad_path', 'path')
-        self.refused(self.admin.post('/api/save-model', {'model': 'gpt', 'path': 'x'}), 422, 'unknown_model', 'model')
-        self.refused(self.admin.post('/api/save-model', {'model': 'ode', 'path': 'x'}), 503, 'model_not_trained')
-        self.refused(self.admin.post('/api/save-model', {'model': 'tanka', 'path': 'x', 'dtype': 'f8'}), 400,
-                     'bad_value', 'dtype')
-        self.assertEqual(list(outside.iterdir()), [])
-        reply = self.admin.post('/api/save-model', {'model': 'tanka', 'path': str(self.models / 'copy-1')})
-        self.assertEqual(reply.status, 200, reply)
-        self.assertEqual((self.models / 'copy-1' / 'model.safetensors').read_bytes(),
-                         (self.models / 'tanka' / 'model.safetensors').read_bytes())
+    def test_words_that_are_none(self):
+        self.run_lm('train', status=2)
+        self.run_lm('train', 'haiku', status=2)
+        self.run_lm('train', '--model', 'nowhere', status=2)
+        self.run_lm('train', 'tanka', '--schedule', 'round', status=2)
+        self.run_lm('train', 'tanka', '--epochs', '-1', status=2)
+        self.run_lm('train', '--model', 'toy', '--data', 'toy', status=1)
+        self.assertIn('nor texts', self.stderr)
+        self.run_lm('quantise', '--model', 'toy', status=2)
+        self.run_lm('corpus', status=2)
 
 
 if __name__ == '__main__':
