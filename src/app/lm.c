@@ -19,6 +19,12 @@ static const struct verb {
      "learn one from texts, or look through one"},
     {"quantise", app_lm_quantise, "quantise --model DIR --out DIR --dtype int8",
      "weights in 8 or 4 bits"},
+    {"params", app_lm_params, "params --model DIR|NAME", "count the parameters"},
+    {"logits", app_lm_logits, "logits --model DIR --ids N,N,... [--dtype D]",
+     "what comes after these ids, as numbers"},
+    {"chat", app_lm_chat, "chat --model DIR|NAME [--prompt TEXT]", "talk with one"},
+    {"eval", app_lm_eval, "eval --model DIR|NAME [--data DIR] [--out DIR]",
+     "judge one beside a baseline, on what was held out"},
 };
 
 const char *app_lm_word(const struct options *options)
