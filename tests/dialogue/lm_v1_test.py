@@ -47,7 +47,9 @@ class Client:
         body = {'model': model, 'messages': messages or [{'role': 'user', 'content': 'hello'}], 'stream': True, **more}
         stream = Stream(self.server, '/v1/chat/completions', body, self.token)
         if stream.begin() != 200:
-            raise ApiError(stream.answer.status, json.loads(stream.answer.read())['error'])
+            fault = ApiError(stream.answer.status, json.loads(stream.answer.read())['error'])
+            stream.close()
+            raise fault
         ended = False
         for event in stream.events():
             if ended:

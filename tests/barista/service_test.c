@@ -1,0 +1,437 @@
+/* The service over a toy model: asked, left, loaded again, ended in the middle; what paths it
+ * takes; jobs of a program that is a script. */
+#include "barista/service_int.h"
+#include "kit/kit.h"
+#include "lm/file/file_int.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- a toy ---- */
+
+static bool no_text(void *cookie, struct str *ret_text)
+{
+    int *left = cookie;
+    *ret_text = STR("what is a lungo? a lungo is long. ");
+    return (*left)-- > 0;
+}
+
+static void toy_write(const char *models, const char *name)
+{
+    struct lm_config config = {.hidden = 16,
+                               .layers = 1,
+                               .heads = 2,
+                               .kv_heads = 1,
+                               .ffn = 16,
+                               .top_k = 2,
+                               .domains = 8,
+                               .context = 128,
+                               .rope_theta = 10000,
+                               .norm_eps = 1e-6F,
+                               .norm = LM_NORM_PRE};
+    struct lm_tokenizer *tokenizer;
+    int left = 2;
+    const char *dir = kit_path(models, name);
+    CHECK_OK(dir_make(dir, 0700));
+    CHECK_OK(str_copy(config.name, sizeof(config.name), str_from(name)));
+    CHECK_OK(lm_tokenizer_train(no_text, &left, 280, &tokenizer));
+    config.vocab = config.vocab_used = lm_tokenizer_vocab(tokenizer);
+    CHECK_OK(lm_tokenizer_write(tokenizer, kit_path(dir, "tokenizer.json")));
+    lm_tokenizer_destroy(tokenizer);
+    struct lm_weights weights;
+    float *block = mem_alloc(lm_floats(&config) * sizeof(float));
+    CHECK(block != NULL);
+    lm_weights_lay(&config, block, &weights);
+    lm_weights_random(&weights, 5);
+    CHECK_OK(lm_weights_write(dir, &weights, LM_F32));
+    mem_free(block);
+}
+
+/* ---- one service ---- */
+
+struct asked {
+    struct loop *loop;
+    struct barista *barista;
+    int pieces, dones;
+    enum err err;
+    uint32_t made;
+    size_t text_len, class_count;
+};
+
+static void begin_with(struct asked *asked, const struct barista_options *options)
+{
+    *asked = (struct asked){0};
+    log_init(LOG_ERROR, true);
+    CHECK_OK(loop_create(&asked->loop));
+    struct barista_options with = *options;
+    with.loop = asked->loop;
+    with.threads = 1;
+    CHECK_OK(barista_create(&with, &asked->barista));
+}
+
+static void finish(struct asked *asked)
+{
+    barista_destroy(asked->barista);
+    loop_destroy(asked->loop);
+}
+
+static void piece(void *cookie, struct str text)
+{
+    struct asked *asked = cookie;
+    asked->pieces++;
+    CHECK(text.len > 0);
+}
+
+static void done(void *cookie, enum err err, const struct barista_answer *answer)
+{
+    struct asked *asked = cookie;
+    asked->dones++;
+    asked->err = err;
+    if (err != ERR_OK)
+        return;
+    asked->made = answer->result->made_ids;
+    asked->text_len = answer->text.len;
+    asked->class_count = answer->class_count;
+}
+
+static enum err ask(struct asked *asked, const struct barista_ask *what,
+                    struct barista_wait **ret_wait)
+{
+    struct lm_fault fault;
+    return barista_begin(asked->barista, what, &fault, piece, done, asked, ret_wait);
+}
+
+static void until_done(struct asked *asked, int dones)
+{
+    while (asked->dones < dones)
+        CHECK(loop_turn_wait(asked->loop));
+}
+
+static const struct barista_ask go_on = {.kind = BARISTA_ASK_GENERATE,
+                                         .model = STR_INIT("tanka"),
+                                         .text = STR_INIT("a lungo"),
+                                         .max_tokens = 12,
+                                         .sampling = {.temperature = 1, .seed = 3}};
+
+TEST(a_question_is_answered_once)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    CHECK_OK(ask(&asked, &go_on, &wait));
+    CHECK_EQ(asked.dones, 0);
+    until_done(&asked, 1);
+    CHECK_OK(asked.err);
+    CHECK(asked.made > 0 && asked.made <= 12);
+    struct barista_stats stats = barista_stats_get(asked.barista);
+    CHECK_EQ(stats.load.requests, 1);
+    CHECK_EQ(stats.under_way, 0);
+    CHECK_EQ(stats.models, 1);
+    finish(&asked);
+    CHECK_EQ(asked.dones, 1);
+}
+
+TEST(who_cannot_answer_says_why)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    struct barista_ask other = go_on;
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    CHECK_ERR(ask(&asked, &other, &wait), ERR_CLOSED);
+    other.model = STR("gpt");
+    CHECK_ERR(ask(&asked, &other, &wait), ERR_NOT_FOUND);
+    other.model = STR("tanka");
+    other.kind = BARISTA_ASK_SUMMARIZE;
+    CHECK_ERR(ask(&asked, &other, &wait), ERR_REFUSED);
+    struct barista_model_info info;
+    CHECK(barista_model_find(asked.barista, STR("ode"), &info));
+    CHECK(!info.trained);
+    CHECK_STR(info.why, "no file");
+    CHECK(barista_facts_why(asked.barista) != NULL);
+    finish(&asked);
+}
+
+TEST(a_text_that_does_not_fit_is_refused)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    char text[2000];
+    struct barista_ask other = go_on;
+    memset(text, 'q', sizeof(text));
+    other.text = (struct str){text, sizeof(text)};
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    CHECK_ERR(ask(&asked, &other, &wait), ERR_INPUT);
+    finish(&asked);
+    CHECK_EQ(asked.dones, 0);
+}
+
+TEST(who_leaves_hears_nothing)
+{
+    struct asked asked;
+    struct barista_wait *wait[3];
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(ask(&asked, &go_on, &wait[i]));
+    barista_cancel(wait[0]);
+    barista_cancel(wait[2]);
+    until_done(&asked, 1);
+    while (barista_stats_get(asked.barista).under_way > 0)
+        CHECK(loop_turn_wait(asked.loop));
+    CHECK_EQ(asked.dones, 1);
+    CHECK_EQ(barista_stats_get(asked.barista).cancelled, 2);
+    finish(&asked);
+}
+
+/* The kit looks for what was not given back. */
+TEST(it_may_end_in_the_middle)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    for (int i = 0; i < 8; i++)
+        CHECK_OK(ask(&asked, &go_on, &wait));
+    CHECK_OK(barista_reload(asked.barista, STR("tanka"), NULL, NULL));
+    finish(&asked);
+    CHECK_EQ(asked.dones, 0);
+}
+
+static void loaded(void *cookie, enum err err, const struct lm_fault *fault)
+{
+    (void)fault;
+    *(enum err *)cookie = err;
+}
+
+static enum err reload(struct asked *asked)
+{
+    enum err err = ERR_AGAIN;
+    CHECK_OK(barista_reload(asked->barista, STR("tanka"), loaded, &err));
+    CHECK_ERR(barista_reload(asked->barista, STR("tanka"), loaded, &err), ERR_CONFLICT);
+    while (err == ERR_AGAIN)
+        CHECK(loop_turn_wait(asked->loop));
+    return err;
+}
+
+TEST(newer_weights_are_taken_while_the_old_ones_answer)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(ask(&asked, &go_on, &wait));
+    CHECK_OK(reload(&asked));
+    CHECK_OK(ask(&asked, &go_on, &wait));
+    until_done(&asked, 5);
+    CHECK_OK(asked.err);
+    while (barista_stats_get(asked.barista).under_way > 0)
+        CHECK(loop_turn_wait(asked.loop));
+    CHECK_EQ(barista_stats_get(asked.barista).load.requests, 5);
+    /* What cannot be loaded takes nothing away. */
+    CHECK_EQ(unlink(kit_path(kit_path(kit_tempdir(), "tanka"), "tokenizer.json")), 0);
+    CHECK_ERR(reload(&asked), ERR_INPUT);
+    CHECK_OK(ask(&asked, &go_on, &wait));
+    until_done(&asked, 6);
+    CHECK_OK(asked.err);
+    finish(&asked);
+}
+
+TEST(memory_that_runs_out_is_an_answer)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    CHECK_OK(ask(&asked, &go_on, &wait)); /* the engine's own first */
+    until_done(&asked, 1);
+    for (uint32_t nth = 1;; nth++) {
+        NOTE("allocation %u", nth);
+        mem_fail_at(nth);
+        enum err err = ask(&asked, &go_on, &wait);
+        bool fired = mem_fail_fired();
+        mem_fail_at(0);
+        if (!fired) {
+            CHECK_OK(err);
+            break;
+        }
+        CHECK(err == ERR_NOMEM);
+        CHECK_EQ(barista_stats_get(asked.barista).under_way, 0);
+    }
+    until_done(&asked, 2);
+    finish(&asked);
+}
+
+/* ---- paths ---- */
+
+TEST(a_job_reads_inside_only)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    char path[SERVICE_PATH_BYTES];
+    const char *top = kit_tempdir();
+    CHECK_OK(dir_make(kit_path(top, "corpus/facts"), 0700));
+    CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
+    CHECK_OK(dir_make(kit_path(top, "corpus-2"), 0700));
+    CHECK_EQ(symlink(kit_path(top, "corpus-2"), kit_path(top, "data/link")), 0);
+    begin_with(&asked, &(struct barista_options){.corpus_dir = kit_path(top, "corpus"),
+                                                 .data_dir = kit_path(top, "data")});
+    static const struct {
+        const char *given;
+        enum err err;
+    } rows[] = {{"", ERR_OK},
+                {"corpus", ERR_OK},
+                {"corpus/", ERR_OK},
+                {"facts", ERR_OK},
+                {"texts", ERR_OK},
+                {"./texts", ERR_OK},
+                {"link", ERR_DENIED},
+                {"corpus-2", ERR_DENIED},
+                {"..", ERR_DENIED},
+                {"texts/..", ERR_DENIED},
+                {"texts/../../corpus-2", ERR_DENIED},
+                {"/", ERR_DENIED},
+                {"none", ERR_NOT_FOUND}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        NOTE("%s", rows[i].given);
+        CHECK_ERR(service_data_path(asked.barista, str_from(rows[i].given), &fault, path),
+                  rows[i].err);
+        if (rows[i].err == ERR_OK)
+            CHECK(path[0] == '/');
+    }
+    finish(&asked);
+}
+
+TEST(saving_writes_names_in_its_folder_only)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    char path[SERVICE_PATH_BYTES], name[64], inside[SERVICE_PATH_BYTES];
+    const char *top = kit_tempdir();
+    CHECK_OK(dir_make(kit_path(top, "models/window"), 0700));
+    CHECK_EQ(symlink(top, kit_path(top, "models/link")), 0);
+    toy_write(kit_path(top, "models"), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_path(top, "models")});
+    (void)snprintf(inside, sizeof(inside), "%s/new", asked.barista->models_dir);
+    const struct {
+        const char *given, *name;
+    } rows[] = {{"new", "new"},       {"models/new", "new"}, {"./models/new", "new"},
+                {inside, "new"},      {"tanka", "tanka"},    {"", NULL},
+                {".", NULL},          {"..", NULL},          {".hidden", NULL},
+                {"a/b", NULL},        {"../new", NULL},      {"models/../new", NULL},
+                {"models/a/b", NULL}, {"/new", NULL},        {"new/", NULL},
+                {"window", NULL},     {"link", NULL},        {"a b", NULL}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        NOTE("%s", rows[i].given);
+        enum err err =
+            service_save_path(asked.barista, str_from(rows[i].given), &fault, name, path);
+        CHECK_ERR(err, rows[i].name != NULL ? ERR_OK : ERR_DENIED);
+        if (err == ERR_OK)
+            CHECK_STR(name, rows[i].name);
+    }
+    finish(&asked);
+}
+
+/* ---- jobs ---- */
+
+/* A trainer that does as the script says; $7 is its folder (automat lm train NAME --data D --out
+ * O).
+ */
+static const char *script(const char *top, const char *what)
+{
+    char text[1024];
+    const char *path = kit_path(top, "trainer");
+    int len = snprintf(text, sizeof(text), "#!/bin/sh\nout=$7\n%s\n", what);
+    CHECK(len > 0 && (size_t)len < sizeof(text));
+    CHECK_OK(file_write_atomic(path, text, (size_t)len, 0700));
+    return path;
+}
+
+static void jobs_begin(struct asked *asked, const char *what)
+{
+    const char *top = kit_tempdir();
+    CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
+    begin_with(asked, &(struct barista_options){.data_dir = kit_path(top, "data"),
+                                                .program = script(top, what)});
+}
+
+static const struct barista_train lesson = {
+    .model = STR_INIT("tanka"), .data_path = STR_INIT("texts"), .epochs = 1, .at_ms = 1000};
+
+static struct barista_job job_ended(struct asked *asked, uint64_t job_id)
+{
+    struct barista_job job;
+    do {
+        barista_tick(asked->barista, 2000);
+        CHECK_OK(barista_train_get(asked->barista, job_id, &job));
+        (void)sched_yield();
+    } while (job.state == BARISTA_JOB_RUNNING);
+    return job;
+}
+
+TEST(a_job_ends_as_its_process_does)
+{
+    static const struct {
+        const char *script;
+        enum barista_job_state state;
+        const char *why;
+    } rows[] = {{"exit 0", BARISTA_JOB_COMPLETE, ""},
+                {"echo no data here >&2; exit 1", BARISTA_JOB_FAILED, "no data here"},
+                {"exit 3", BARISTA_JOB_FAILED, "it ended without a word"},
+                {"kill -9 $$", BARISTA_JOB_FAILED, "it was ended by signal 9"}};
+    struct lm_fault fault;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct asked asked;
+        uint64_t job_id = 0;
+        jobs_begin(&asked, rows[i].script);
+        CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+        CHECK_EQ(job_id, i + 1); /* the jobs before are remembered */
+        struct barista_job job = job_ended(&asked, job_id);
+        NOTE("%s", rows[i].script);
+        CHECK_EQ(job.state, rows[i].state);
+        CHECK_STR(job.why, rows[i].why);
+        CHECK_EQ(job.ended_at_ms, 2000);
+        finish(&asked);
+    }
+}
+
+TEST(a_job_is_watched_cancelled_and_remembered)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    struct barista_job job;
+    uint64_t job_id = 0, other = 0;
+    jobs_begin(&asked, "trap 'exit 0' TERM\n"
+                       "echo '{\"step\": 3, \"steps\": 9, \"loss\": 2.5, \"eta_s\": 60}' > $out/p\n"
+                       "mv $out/p $out/progress.json\nwhile :; do sleep 0.01; done");
+    CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+    CHECK_ERR(barista_train_start(asked.barista, &lesson, &fault, &other), ERR_CONFLICT);
+    CHECK_EQ(other, job_id);
+    do {
+        CHECK_OK(barista_train_get(asked.barista, job_id, &job));
+    } while (!job.progress_known);
+    CHECK_EQ(job.progress.step, 3);
+    CHECK_EQ(job.progress.steps, 9);
+    CHECK_NEAR(job.progress.loss, 2.5, 1e-9);
+    CHECK(barista_stats_get(asked.barista).training);
+    CHECK_OK(barista_train_cancel(asked.barista, job_id));
+    CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_CANCELLED);
+    CHECK_ERR(barista_train_cancel(asked.barista, job_id), ERR_CONFLICT);
+    CHECK_ERR(barista_train_cancel(asked.barista, 77), ERR_NOT_FOUND);
+    CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &other));
+    finish(&asked); /* while the second runs */
+    jobs_begin(&asked, "exit 0");
+    CHECK_OK(barista_train_get(asked.barista, job_id, &job));
+    CHECK_EQ(job.state, BARISTA_JOB_CANCELLED);
+    CHECK_OK(barista_train_get(asked.barista, other, &job));
+    CHECK_EQ(job.state, BARISTA_JOB_INTERRUPTED);
+    CHECK_EQ(barista_train_before(asked.barista, 0), other);
+    CHECK_EQ(barista_train_before(asked.barista, other), job_id);
+    CHECK_EQ(barista_train_before(asked.barista, job_id), 0);
+    finish(&asked);
+}
