@@ -1,46 +1,17 @@
 /* automat lm chat: a talk with a model in the terminal.  On a pipe every line is a question and
  * every answer is one line. */
-#include "app/lm.h"
-#include "barista/barista.h"
+#include "app/lm_chat.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MESSAGES_MAX 64         /* older ones are forgotten */
-#define LINE_MAX_    (16 * KIB) /* of a question */
-#define MEMORY_BYTES (4 * MIB)
-#define ANSWER_BYTES (256 * KIB)
-#define TOKENS_MAX   256
-
-struct chat {
-    const struct options *options;
-    struct lm_model *model;
-    struct lm_tokenizer *tokenizer;
-    struct barista_facts *facts; /* NULL: none */
-    struct lm_engine *engine;
-    struct lm_mask *recipe; /* made when it is first asked for */
-    bool is_terminal;       /* both ends */
-    struct lm_sampling sampling;
-    uint64_t turn; /* each answer has a seed of its own */
-
-    struct barista_turn message[MESSAGES_MAX];
-    size_t message_count;
-    struct arena memory, scratch; /* what was said; what one prompt needs */
-    struct barista_row row[BARISTA_ROWS_MAX];
-    size_t row_count;
-
-    struct lm_request *request;
-    struct buf answer;
-    bool is_done;
-    enum err err;
-    struct lm_result result;
-};
+#define LINE_BYTES (16 * KIB) /* of a question */
+#define TOKENS_MAX 256
 
 /* ---- the bell: the engine and Ctrl-C both ring it ---- */
 
@@ -177,7 +148,7 @@ static void on_done(void *cookie, enum err err, const struct lm_result *result)
 static enum err prompt_from(struct chat *chat, size_t from, bool recipe, uint32_t room,
                             uint16_t *ids, size_t *ret_count, size_t *ret_users)
 {
-    struct barista_turn turn[2 * MESSAGES_MAX + 2];
+    struct barista_turn *turn = chat->turn;
     const struct lm_config *config = lm_model_config(chat->model);
     size_t count = 0;
     struct buf system;
@@ -186,7 +157,7 @@ static enum err prompt_from(struct chat *chat, size_t from, bool recipe, uint32_
                                        -1, &system);
     if (err == ERR_OK)
         err = barista_turns(chat->facts, buf_str(&system), chat->message + from,
-                            chat->message_count - from, &chat->scratch, turn, ARRAY_COUNT(turn) - 1,
+                            chat->message_count - from, &chat->scratch, turn, CHAT_TURNS - 1,
                             &count, chat->row, &chat->row_count);
     if (err == ERR_OK && recipe)
         turn[count++] = (struct barista_turn){.role = BARISTA_ASSISTANT, .recipe = true};
@@ -248,7 +219,7 @@ static enum err answer(struct chat *chat, bool recipe)
                          .piece = on_piece,
                          .done = on_done,
                          .cookie = chat};
-    job.sampling.seed += chat->turn++;
+    job.sampling.seed += chat->answers++;
     chat->answer.len = 0;
     chat->is_done = false;
     interrupted = 0;
@@ -282,8 +253,8 @@ static bool remember(struct chat *chat, enum barista_role role, struct str text,
     char *copy = arena_strdup(&chat->memory, text);
     if (copy == NULL)
         return false;
-    if (chat->message_count == MESSAGES_MAX) {
-        memmove(chat->message, chat->message + 2, (MESSAGES_MAX - 2) * sizeof(chat->message[0]));
+    if (chat->message_count == CHAT_MESSAGES) {
+        memmove(chat->message, chat->message + 2, (CHAT_MESSAGES - 2) * sizeof(*chat->message));
         chat->message_count -= 2;
     }
     chat->message[chat->message_count++] =
@@ -342,7 +313,7 @@ static bool next_line(const struct chat *chat, char *line, struct str *ret_line)
             (void)fflush(stdout);
         }
         errno = 0;
-        if (fgets(line, (int)LINE_MAX_, stdin) != NULL)
+        if (fgets(line, (int)LINE_BYTES, stdin) != NULL)
             break;
         if (errno != EINTR)
             return false;
@@ -361,7 +332,7 @@ static bool next_line(const struct chat *chat, char *line, struct str *ret_line)
 
 static int talk(struct chat *chat)
 {
-    char *line = mem_alloc(LINE_MAX_);
+    char *line = mem_alloc(LINE_BYTES);
     struct str text;
     bool well = line != NULL;
     while (well && next_line(chat, line, &text)) {
@@ -375,101 +346,22 @@ static int talk(struct chat *chat)
     return well ? 0 : 1;
 }
 
-/* ---- life ---- */
-
-static bool load_facts(struct chat *chat)
-{
-    struct lm_fault fault = {.why = ""};
-    const char *dir = chat->options->lm.corpus;
-    if (dir == NULL || !path_exists(dir))
-        return true;
-    enum err err = barista_facts_load(dir, &fault, &chat->facts);
-    if (err == ERR_OK)
-        return true;
-    (void)app_lm_failed(dir, err, &fault);
-    return false;
-}
-
-static bool load_model(struct chat *chat)
-{
-    char space[1024];
-    char path[1100];
-    struct lm_fault fault = {.why = ""};
-    const struct options_lm *given = &chat->options->lm;
-    struct lm_model_options how = {.as_stored = given->dtype == NULL};
-    const char *dir = app_lm_model_dir(chat->options, space, sizeof(space));
-    if (dir == NULL)
-        return false;
-    if (given->dtype != NULL && !lm_dtype_parse(str_from(given->dtype), &how.dtype)) {
-        app_complain("--dtype (AUTOMAT_DTYPE): f32, bf16, int8 or int4, not \"%.40s\"",
-                     given->dtype);
-        return false;
-    }
-    enum err err = lm_model_load(dir, &how, &fault, &chat->model);
-    (void)snprintf(path, sizeof(path), "%s/tokenizer.json", dir);
-    if (err == ERR_OK)
-        err = lm_tokenizer_read(path, &fault, &chat->tokenizer);
-    if (err != ERR_OK) {
-        (void)app_lm_failed(chat->model == NULL ? dir : path, err, &fault);
-        return false;
-    }
-    if (lm_tokenizer_vocab(chat->tokenizer) <= lm_model_config(chat->model)->vocab_used)
-        return true;
-    app_complain("%s: it belongs to another model", path);
-    return false;
-}
-
-static bool open_engine(struct chat *chat)
-{
-    struct lm_fault fault = {.why = ""};
-    const struct options_lm *given = &chat->options->lm;
-    chat->sampling = (struct lm_sampling){
-        .temperature = (float)options_real(given->temperature, 0.5),
-        .top_k = given->top_k,
-        .top_p = (float)options_real(given->top_p, 0),
-        .min_p = (float)options_real(given->min_p, 0.05),
-        .repetition = (float)options_real(given->repetition, 0),
-        .seed = chat->options->seed,
-    };
-    enum err err = lm_sampling_check(&chat->sampling, &fault);
-    if (err == ERR_OK)
-        err = lm_engine_create(&(struct lm_engine_options){.threads = given->threads,
-                                                           .sessions_max = 1,
-                                                           .notify = ring},
-                               &chat->engine);
-    if (err == ERR_OK)
-        return true;
-    (void)app_lm_failed("lm chat", err, &fault);
-    return false;
-}
-
 int app_lm_chat(const struct options *options)
 {
     int status = 1;
     struct chat *chat = mem_zalloc(sizeof(*chat));
     if (chat == NULL)
         return app_lm_failed("lm chat", ERR_NOMEM, NULL);
-    chat->options = options;
     chat->is_terminal =
         isatty(STDOUT_FILENO) != 0 && (options->lm.prompt != NULL || isatty(STDIN_FILENO) != 0);
-    arena_init(&chat->memory, MEMORY_BYTES);
-    arena_init(&chat->scratch, MEMORY_BYTES);
-    buf_init(&chat->answer, ANSWER_BYTES);
-    if (bell_open(chat->is_terminal) && load_model(chat) && load_facts(chat) && open_engine(chat)) {
-        if (options->lm.prompt == NULL)
-            status = talk(chat);
-        else
-            status = ask(chat, str_from(options->lm.prompt), false) ? 0 : 1;
-    }
-    lm_engine_destroy(chat->engine);
+    bool is_ready = bell_open(chat->is_terminal);
+    is_ready = chat_load(chat, options, ring) && is_ready;
+    if (is_ready && options->lm.prompt == NULL)
+        status = talk(chat);
+    else if (is_ready)
+        status = ask(chat, str_from(options->lm.prompt), false) ? 0 : 1;
+    chat_unload(chat); /* the engine rings until then */
     bell_close(chat->is_terminal);
-    lm_mask_destroy(chat->recipe);
-    barista_facts_destroy(chat->facts);
-    lm_tokenizer_destroy(chat->tokenizer);
-    lm_model_destroy(chat->model);
-    buf_finish(&chat->answer);
-    arena_finish(&chat->scratch);
-    arena_finish(&chat->memory);
     mem_free(chat);
     return status;
 }
