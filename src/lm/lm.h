@@ -239,11 +239,11 @@ struct lm_job {
     struct lm_sampling sampling;
     const struct str *stop; /* copied; at most 8 of at most 64 bytes */
     uint32_t stop_count;
+    uint32_t choice_count;      /* at most 256 */
     const struct lm_mask *mask; /* or NULL; outlives the request */
     /* Instead of making text: score each of these continuations of the prompt (copied). */
     const struct str *choices;
-    uint32_t choice_count; /* at most 256 */
-    int64_t deadline_ms;   /* sys_mono_ms; 0: none.  Ends with what there is, LM_FINISH_LENGTH */
+    int64_t deadline_ms; /* sys_mono_ms; 0: none.  Ends with what there is, LM_FINISH_LENGTH */
     /* Both on the thread that calls lm_engine_collect, `piece` any number of times (whole UTF-8
      * characters; never bytes of a stop string), then `done` once.  `err`: ERR_OK, ERR_CLOSED,
      * ERR_INPUT (prompt too long for the context), ERR_NOMEM. */

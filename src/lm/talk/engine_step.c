@@ -247,10 +247,7 @@ bool lm_request_step(struct lm_worker *worker, struct lm_request *request, struc
     if (request->err != ERR_OK || request->result.finish == LM_FINISH_CANCEL)
         return true;
     worker->text.len = 0;
-    if (!request->emit.stopped)
-        request->err = lm_emit_end(&request->emit, &worker->text);
-    else if (request->emit.part_len > 0) /* a stop string after half a character */
-        request->err = lm_emit_end(&request->emit, &worker->text);
+    request->err = lm_emit_end(&request->emit, &worker->text);
     if (request->err == ERR_OK)
         request->err = lm_engine_publish(worker->engine, request, buf_str(&worker->text));
     return true;

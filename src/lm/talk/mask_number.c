@@ -7,8 +7,6 @@
  * of 500 takes some dozens of states, not 10,000. */
 #include "lm/talk/talk_int.h"
 
-#include <string.h>
-
 enum part { PART_OUT, PART_ACROSS, PART_IN };
 
 #define BUCKETS 1024U
@@ -57,10 +55,7 @@ static enum part part_of(const struct build *build, int64_t first, int64_t last)
 static struct place place_of(const struct build *build, int64_t p, bool fraction, bool closed,
                              uint32_t digits)
 {
-    struct place place;
-    memset(&place, 0, sizeof(place)); /* compared as bytes */
-    place.fraction = fraction;
-    place.closed = closed;
+    struct place place = {.fraction = fraction, .closed = closed};
     uint32_t more = fraction || closed ? 0 : digits;
     uint32_t below = fraction ? build->digits - digits : build->digits;
     for (uint32_t i = 0; i <= more; i++) {
@@ -74,15 +69,22 @@ static struct place place_of(const struct build *build, int64_t p, bool fraction
     return place;
 }
 
+static bool same_place(const struct place *a, const struct place *b)
+{
+    return a->fraction == b->fraction && a->closed == b->closed && a->digits == b->digits &&
+           a->parts == b->parts && a->rest == b->rest && a->across == b->across;
+}
+
 static uint32_t bucket_of(const struct place *place)
 {
-    return crc32c(0, place, sizeof(*place)) % BUCKETS;
+    uint64_t hash = place->parts * 3 + (uint64_t)place->rest;
+    return crc32c(place->digits, &hash, sizeof(hash)) % BUCKETS;
 }
 
 static uint32_t find(const struct build *build, const struct place *place)
 {
     for (uint32_t at = build->bucket[bucket_of(place)]; at != 0; at = build->known[at - 1].next)
-        if (memcmp(&build->known[at - 1].place, place, sizeof(*place)) == 0)
+        if (same_place(&build->known[at - 1].place, place))
             return build->known[at - 1].state;
     return LM_NO_STATE;
 }

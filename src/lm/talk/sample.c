@@ -195,7 +195,8 @@ static double mass_above(const float *weight, uint32_t count, float least)
 static float cut_below(const float *weight, uint32_t count, float best, uint32_t count_min,
                        double mass_min)
 {
-    for (float step = 1.0F; step < 40.0F; step *= 2.0F) {
+    for (unsigned doubled = 0; doubled < 6; doubled++) {
+        float step = (float)(1U << doubled);
         if (count_min == 0) {
             /* A hair more than asked, so that rounding of the sum cannot cut too much. */
             float least = expf(-step);
