@@ -2,7 +2,7 @@
 """Figures of the language models beside PyTorch (Debian's, with OpenBLAS), in interleaved rounds on the same cores, and as
 shares of what this CPU can do at all, measured in the same run.
 
-    bench/lm.py [--rounds 3] [--models tanka villanelle ode] [--quick]
+    bench/lm.py [--rounds 3] [--steps 4] [--models tanka villanelle ode]
 
 Random weights and random tokens: the work is the same as with trained ones.  Both sides keep 30,000 logits; once more with
 the vocabulary that a corpus really uses (4,096 ids), on both sides too."""
@@ -160,8 +160,8 @@ def table(result):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--models", nargs="+", default=list(SIZES))
     parser.add_argument("--out", default=str(TOP / "bench" / "results"))
     given = parser.parse_args()
