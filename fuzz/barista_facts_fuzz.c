@@ -16,7 +16,7 @@ static void must(bool fact)
 static void table(struct str text)
 {
     struct arena arena;
-    struct lm_fault fault = {""};
+    struct lm_fault fault = {.at_byte = 0};
     struct barista_csv csv;
     arena_init(&arena, 16 * MIB);
     enum err err = barista_csv_parse("fuzz.csv", text, &arena, &fault, &csv);
@@ -31,7 +31,7 @@ static void table(struct str text)
 static void phrasings(struct str text)
 {
     struct phrases *phrases = calloc(1, sizeof(*phrases));
-    struct lm_fault fault = {""};
+    struct lm_fault fault = {.at_byte = 0};
     must(phrases != NULL);
     arena_init(&phrases->arena, 16 * MIB);
     enum err err = phrases_parse(phrases, "fuzz.txt", text, &fault);

@@ -105,7 +105,7 @@ MUST_USE enum err barista_calibration_write(const char *model_dir, double temper
 
 /* ---- recipes ---- */
 
-/* JSON schema of a brew recipe for a machine of this system ("original", "vertuo"), made from
+/* JSON schema of a brew recipe for a machine that takes "original" or "vertuo" capsules, made from
  * machine/ espresso's own table of limits. */
 MUST_USE enum err barista_recipe_schema(struct str system, char *dst, size_t dst_bytes);
 /* The machine's own rules on a recipe in JSON; ERR_REFUSED with the rule's name in `fault`. */

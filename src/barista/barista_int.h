@@ -106,7 +106,7 @@ struct str barista_facts_turn(const struct barista_turn *turns, size_t count,
 /* What retrieval is told of the turns before: the last exchange. */
 struct str barista_before(const struct barista_turn *messages, size_t count, struct arena *scratch);
 
-/* barista_retrieve for a machine of this system ("original", "vertuo", or empty). */
+/* barista_retrieve for a machine that takes "original" or "vertuo" capsules, or for none (""). */
 size_t barista_rows(const struct barista_facts *facts, struct str question, struct str before,
                     struct str machine_system, struct arena *scratch, struct barista_row *ret_rows);
 

@@ -106,9 +106,9 @@ static enum err make(struct maker *maker, const struct phrases_block *block)
         const char *kind;
         enum err (*make)(struct maker *maker, const struct phrases_block *block);
     } kinds[] = {
-        {"product", make_goods},   {"compare", make_goods}, {"pick", make_goods},
+        {"product", make_goods},   {"compare", make_goods}, {"pick", make_pick},
         {"missing", make_goods},   {"unknown", make_goods}, {"fact", make_facts},
-        {"row", make_facts},       {"science", make_facts}, {"trouble", make_facts},
+        {"row", make_row},         {"science", make_facts}, {"trouble", make_facts},
         {"recipe", make_recipe},   {"talk", make_talk},     {"outside", make_talk},
         {"summary", make_summary},
     };

@@ -45,6 +45,8 @@ MUST_USE enum err phrases_parse(struct phrases *phrases, const char *file, struc
 /* Deals the questions out to the splits and refuses doubled ones; after the last parse. */
 MUST_USE enum err phrases_deal(struct phrases *phrases, struct lm_fault *fault);
 void phrases_destroy(struct phrases *phrases);
+/* Whether the template has this in it, "{ml}". */
+bool phrases_line_says(const struct phrases_line *line, const char *mark);
 uint32_t phrases_hash(struct str text); /* stable between hosts: splits hang on it */
 
 /* ---- goods.c: capsules ---- */
@@ -100,10 +102,45 @@ struct maker {
 /* ERR_AGAIN from a maker: this draw did not work out, draw anew. */
 MUST_USE enum err make_goods(struct maker *maker, const struct phrases_block *block);
 MUST_USE enum err make_facts(struct maker *maker, const struct phrases_block *block);
+MUST_USE enum err make_row(struct maker *maker, const struct phrases_block *block);
+MUST_USE enum err make_pick(struct maker *maker, const struct phrases_block *block);
 MUST_USE enum err make_recipe(struct maker *maker, const struct phrases_block *block);
 MUST_USE enum err make_talk(struct maker *maker, const struct phrases_block *block);
 MUST_USE enum err make_classes(struct maker *maker);
 MUST_USE enum err make_summary(struct maker *maker, const struct phrases_block *block);
+
+/* What the makers share: rows of a prompt. */
+struct make_lines {
+    struct barista_row row[BARISTA_ROWS_MAX];
+    size_t count;
+};
+/* Other numbers of the same form: "90.5 to 96.1 C" -> "83.2 to 71.9 C".  at NULL: no memory. */
+struct str make_numbers_change(struct maker *maker, struct str text);
+/* Rows that have nothing to do with it. */
+void make_noise_rows(struct maker *maker, struct make_lines *lines);
+void make_lines_shuffle(struct maker *maker, struct make_lines *lines);
+bool make_lines_have(const struct make_lines *lines, struct str text);
+const struct barista_table *make_block_table(const struct maker *maker,
+                                             const struct phrases_block *block);
+
+/* Capsules: what the prompt's rows show. */
+struct make_shelf {
+    struct good good[MAKER_GOODS_MAX];
+    size_t count;
+    bool real; /* the rows are those that retrieval finds */
+};
+/* `wanted` goods to speak of, put first; and others beside them. */
+MUST_USE enum err make_shelf_fill(struct maker *maker, const struct phrases_block *block,
+                                  size_t wanted, size_t others, struct make_shelf *shelf);
+void make_shelf_shuffle(struct maker *maker, struct make_shelf *shelf);
+void make_bind_good(struct maker *maker, const struct good *good);
+MUST_USE enum err make_shelf_exchange(struct maker *maker, const struct make_shelf *shelf,
+                                      struct str ask, struct str answer);
+/* Whether a facts turn shows this line. */
+bool make_row_shows(const struct maker *maker, struct str line);
+/* More questions about the one that was spoken of. */
+MUST_USE enum err make_more(struct maker *maker, const struct make_shelf *shelf,
+                            const struct good *good);
 
 /* ---- fill.c: templates to texts, and what guests do to them ---- */
 

@@ -11,11 +11,6 @@
 #define STEPS_MAX   6
 #define SOURCES_MAX 3
 
-struct lines {
-    struct barista_row row[BARISTA_ROWS_MAX];
-    size_t count;
-};
-
 struct over { /* a row's cells with one of them changed */
     const struct barista_table *table;
     size_t row;
@@ -38,7 +33,7 @@ static bool digit(char c)
 }
 
 /* Other numbers of the same form: "90.5 to 96.1 C" -> "83.2 to 71.9 C". */
-static struct str numbers_change(struct maker *maker, struct str text)
+struct str make_numbers_change(struct maker *maker, struct str text)
 {
     char *copy = arena_strdup(maker->scratch, text);
     for (size_t i = 0; copy != NULL && i < text.len; i++) {
@@ -61,7 +56,7 @@ static enum err swapped_row(struct maker *maker, const struct barista_table *tab
                : barista_row_text(table->text, over_value, &over, maker->scratch, &ret_row->text);
 }
 
-static void noise_rows(struct maker *maker, struct lines *lines)
+void make_noise_rows(struct maker *maker, struct make_lines *lines)
 {
     const struct barista_facts *facts = maker->corpus->facts;
     while (lines->count < BARISTA_ROWS_MAX && maker_chance(maker, NOISE_SHARE)) {
@@ -75,7 +70,7 @@ static void noise_rows(struct maker *maker, struct lines *lines)
     }
 }
 
-static void lines_shuffle(struct maker *maker, struct lines *lines)
+void make_lines_shuffle(struct maker *maker, struct make_lines *lines)
 {
     for (size_t i = lines->count; i > 1; i--) {
         size_t k = maker_below(maker, (uint32_t)i);
@@ -85,7 +80,7 @@ static void lines_shuffle(struct maker *maker, struct lines *lines)
     }
 }
 
-static bool lines_have(const struct lines *lines, struct str text)
+bool make_lines_have(const struct make_lines *lines, struct str text)
 {
     for (size_t i = 0; i < lines->count; i++) {
         if (str_equal(lines->row[i].text, text))
@@ -94,8 +89,8 @@ static bool lines_have(const struct lines *lines, struct str text)
     return false;
 }
 
-static const struct barista_table *block_table(const struct maker *maker,
-                                               const struct phrases_block *block)
+const struct barista_table *make_block_table(const struct maker *maker,
+                                             const struct phrases_block *block)
 {
     return barista_table_find(maker->corpus->facts, block->table);
 }
@@ -118,9 +113,9 @@ static size_t row_of(const struct barista_table *table, const char *column, stru
 
 static enum err make_fact(struct maker *maker, const struct phrases_block *block)
 {
-    const struct barista_table *table = block_table(maker, block);
+    const struct barista_table *table = make_block_table(maker, block);
     const struct phrases_line *about = any_ask(maker, block);
-    struct lines lines = {.count = 0};
+    struct make_lines lines = {.count = 0};
     struct str ask, answer;
     if (about == NULL || table == NULL)
         return table == NULL ? ERR_INPUT : ERR_AGAIN;
@@ -133,14 +128,14 @@ static enum err make_fact(struct maker *maker, const struct phrases_block *block
     if (err != ERR_OK)
         return err;
     if (maker_chance(maker, SWAP_SHARE)) {
-        text = numbers_change(
+        text = make_numbers_change(
             maker, barista_cell(table, maker_below(maker, (uint32_t)table->csv.rows), "text"));
         err = swapped_row(maker, table, row, text, &lines.row[lines.count++]);
-        noise_rows(maker, &lines);
-        lines_shuffle(maker, &lines);
+        make_noise_rows(maker, &lines);
+        make_lines_shuffle(maker, &lines);
     } else {
         lines.count = maker_retrieve(maker, ask, lines.row);
-        if (!lines_have(&lines, maker->corpus->facts->row[table->first + row].text))
+        if (!make_lines_have(&lines, maker->corpus->facts->row[table->first + row].text))
             err = ERR_AGAIN;
     }
     maker_bind(maker, "text", text);
@@ -181,10 +176,10 @@ static enum err science_answer(struct maker *maker, const struct phrases_block *
 
 static enum err make_science(struct maker *maker, const struct phrases_block *block)
 {
-    const struct barista_table *table = block_table(maker, block);
+    const struct barista_table *table = make_block_table(maker, block);
     const struct phrases_line *about = any_ask(maker, block);
     struct sources sources = {.count = 0};
-    struct lines lines = {.count = 0};
+    struct make_lines lines = {.count = 0};
     struct str ask, answer;
     if (about == NULL || table == NULL)
         return table == NULL ? ERR_INPUT : ERR_AGAIN;
@@ -198,9 +193,9 @@ static enum err make_science(struct maker *maker, const struct phrases_block *bl
             continue;
         struct str text = barista_cell(table, row, "text");
         if (changed) {
-            text = numbers_change(maker, text);
+            text = make_numbers_change(maker, text);
             err = swapped_row(maker, table, row, text, &lines.row[lines.count++]);
-        } else if (!lines_have(&lines, maker->corpus->facts->row[table->first + row].text)) {
+        } else if (!make_lines_have(&lines, maker->corpus->facts->row[table->first + row].text)) {
             err = ERR_AGAIN;
         }
         if (sources.count == SOURCES_MAX)
@@ -211,7 +206,7 @@ static enum err make_science(struct maker *maker, const struct phrases_block *bl
     if (err != ERR_OK || sources.count == 0)
         return err != ERR_OK ? err : ERR_INPUT;
     if (changed)
-        noise_rows(maker, &lines);
+        make_noise_rows(maker, &lines);
     err = science_answer(maker, block, &sources, &answer);
     return err == ERR_OK ? maker_exchange(maker, lines.row, lines.count, ask, answer, false) : err;
 }
@@ -264,13 +259,13 @@ static enum err step_answer(struct maker *maker, const struct phrases_block *blo
 
 /* The first question brings all steps; the rows of later turns are then shown already. */
 static enum err steps_lines(struct maker *maker, const struct steps *steps, struct str ask,
-                            struct lines *lines)
+                            struct make_lines *lines)
 {
     lines->count = 0;
     if (!steps->changed) {
         lines->count = maker_retrieve(maker, ask, lines->row);
         for (size_t i = 0; i < steps->count && maker->message_count == 0; i++) {
-            if (!lines_have(lines, steps->line[i]))
+            if (!make_lines_have(lines, steps->line[i]))
                 return ERR_AGAIN;
         }
         return ERR_OK;
@@ -280,17 +275,17 @@ static enum err steps_lines(struct maker *maker, const struct steps *steps, stru
     for (size_t i = 0; i < steps->count; i++)
         lines->row[lines->count++] =
             (struct barista_row){STR("trouble"), steps->line[i], steps->line[i], 1};
-    noise_rows(maker, lines);
-    lines_shuffle(maker, lines);
+    make_noise_rows(maker, lines);
+    make_lines_shuffle(maker, lines);
     return ERR_OK;
 }
 
 static enum err make_trouble(struct maker *maker, const struct phrases_block *block)
 {
-    const struct barista_table *table = block_table(maker, block);
+    const struct barista_table *table = make_block_table(maker, block);
     const struct phrases_line *about = any_ask(maker, block);
     struct steps steps = {.count = 0};
-    struct lines lines;
+    struct make_lines lines;
     struct str ask, answer;
     if (about == NULL || table == NULL)
         return table == NULL ? ERR_INPUT : ERR_AGAIN;
@@ -311,101 +306,11 @@ static enum err make_trouble(struct maker *maker, const struct phrases_block *bl
     return err;
 }
 
-/* ---- any row of a table, asked about by its cells ---- */
-
-struct cells {
-    const struct barista_csv *csv;
-    struct str value[BARISTA_CSV_COLUMNS_MAX];
-    struct str price;
-};
-
-static struct str cells_value(void *cookie, struct str column)
-{
-    const struct cells *cells = cookie;
-    size_t at = barista_csv_column(cells->csv, column);
-    if (str_equal(column, STR("price")))
-        return cells->price;
-    return at < cells->csv->columns ? cells->value[at] : STR_NONE;
-}
-
-/* The row itself, or one with a new name and each other cell from any row of its table (numbers
- * changed too), so that the cells must be read. */
-static enum err cells_read(struct maker *maker, const struct barista_table *table, size_t row,
-                           bool changed, struct cells *cells)
-{
-    uint64_t minor = 0;
-    *cells = (struct cells){.csv = &table->csv};
-    for (size_t i = 0; i < table->csv.columns; i++) {
-        struct str column = table->csv.name[i];
-        bool fixed = !changed || str_equal(column, STR("system")) || str_equal(column, STR("cup"));
-        size_t from = fixed ? row : maker_below(maker, (uint32_t)table->csv.rows);
-        cells->value[i] = barista_csv_at(&table->csv, from, i);
-        if (changed && str_equal(column, STR("name"))) {
-            enum err err = good_name(maker, &cells->value[i]);
-            if (err != ERR_OK)
-                return err;
-        } else if (changed && !fixed) {
-            cells->value[i] = numbers_change(maker, cells->value[i]);
-        }
-        if (str_equal(column, STR("price_minor")) && str_to_u64(cells->value[i], &minor) != ERR_OK)
-            return ERR_INPUT;
-    }
-    cells->price = barista_price(maker->scratch, minor, STR("EUR"));
-    return cells->price.at == NULL ? ERR_NOMEM : ERR_OK;
-}
-
-static void cells_bind(struct maker *maker, const struct cells *cells)
-{
-    static const char *const columns[] = {"name", "system", "cup", "ml", "tank", "milk", "price"};
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
-        struct str value = cells_value((void *)(uintptr_t)cells, str_from(columns[i]));
-        if (value.at != NULL)
-            maker_bind(maker, columns[i], value);
-    }
-}
-
-static enum err make_row(struct maker *maker, const struct phrases_block *block)
-{
-    const struct barista_table *table = block_table(maker, block);
-    struct lines lines = {.count = 0};
-    struct cells cells;
-    struct str ask, answer, line;
-    bool changed = maker_chance(maker, 0.6);
-    if (table == NULL || table->csv.rows == 0)
-        return ERR_INPUT;
-    size_t row = maker_below(maker, (uint32_t)table->csv.rows);
-    enum err err = cells_read(maker, table, row, changed, &cells);
-    if (err == ERR_OK)
-        err = barista_row_text(table->text, cells_value, &cells, maker->scratch, &line);
-    if (err != ERR_OK)
-        return err;
-    cells_bind(maker, &cells);
-    err = maker_ask(maker, block, PHRASES_ASK, STR_NONE, &ask);
-    if (err == ERR_OK)
-        err = maker_say(maker, block, &answer);
-    if (err == ERR_OK)
-        err = maker_slots(maker, block);
-    if (err != ERR_OK)
-        return err;
-    if (changed) {
-        lines.row[lines.count++] = (struct barista_row){table->name, line, line, 1};
-        noise_rows(maker, &lines);
-        lines_shuffle(maker, &lines);
-    } else {
-        lines.count = maker_retrieve(maker, ask, lines.row);
-        if (!lines_have(&lines, line))
-            return ERR_AGAIN;
-    }
-    return maker_exchange(maker, lines.row, lines.count, ask, answer, false);
-}
-
 enum err make_facts(struct maker *maker, const struct phrases_block *block)
 {
     if (str_equal(block->kind, STR("science")))
         return make_science(maker, block);
     if (str_equal(block->kind, STR("trouble")))
         return make_trouble(maker, block);
-    if (str_equal(block->kind, STR("row")))
-        return make_row(maker, block);
     return make_fact(maker, block);
 }

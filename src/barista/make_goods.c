@@ -1,4 +1,4 @@
-/* Dialogues about capsules: one, two, or one that fits. */
+/* Dialogues about capsules: one, or two; and what no row says. */
 #include "barista/corpus_int.h"
 
 #include <string.h>
@@ -6,15 +6,8 @@
 #define REAL_SHARE    0.35 /* of dialogues whose rows the real retrieval chooses */
 #define CHANGED_SHARE 0.15 /* real names with other values */
 #define MORE_SHARE    0.35 /* of dialogues that go on */
-#define BUDGETS       14
 
-struct shelf {
-    struct good good[MAKER_GOODS_MAX];
-    size_t count;
-    bool real;
-};
-
-static void bind_good(struct maker *maker, const struct good *good)
+void make_bind_good(struct maker *maker, const struct good *good)
 {
     maker_bind(maker, "name", good->name);
     maker_bind(maker, "system", good->system);
@@ -37,8 +30,8 @@ static struct barista_row good_row(const struct good *good)
     return (struct barista_row){STR("capsules"), good->name, good->line, 1};
 }
 
-static enum err exchange(struct maker *maker, const struct shelf *shelf, struct str ask,
-                         struct str answer)
+enum err make_shelf_exchange(struct maker *maker, const struct make_shelf *shelf, struct str ask,
+                             struct str answer)
 {
     struct barista_row rows[BARISTA_ROWS_MAX];
     size_t count = 0;
@@ -50,7 +43,7 @@ static enum err exchange(struct maker *maker, const struct shelf *shelf, struct 
     return maker_exchange(maker, rows, count, ask, answer, false);
 }
 
-static bool named(const struct shelf *shelf, struct str name)
+static bool named(const struct make_shelf *shelf, struct str name)
 {
     for (size_t i = 0; i < shelf->count; i++) {
         if (str_equal_nocase(shelf->good[i].name, name))
@@ -59,7 +52,7 @@ static bool named(const struct shelf *shelf, struct str name)
     return false;
 }
 
-static enum err shelf_add(struct maker *maker, struct shelf *shelf)
+static enum err shelf_add(struct maker *maker, struct make_shelf *shelf)
 {
     struct good good;
     for (int tries = 0; tries < 20; tries++) {
@@ -102,7 +95,7 @@ static enum err real_good(struct maker *maker, const struct phrases_block *block
     return ERR_AGAIN;
 }
 
-static void shuffle(struct maker *maker, struct shelf *shelf)
+void make_shelf_shuffle(struct maker *maker, struct make_shelf *shelf)
 {
     for (size_t i = shelf->count; i > 1; i--) {
         size_t k = maker_below(maker, (uint32_t)i);
@@ -113,8 +106,8 @@ static void shuffle(struct maker *maker, struct shelf *shelf)
 }
 
 /* `wanted` goods to speak of, put first; and others beside them. */
-static enum err shelf_fill(struct maker *maker, const struct phrases_block *block, size_t wanted,
-                           size_t others, struct shelf *shelf)
+enum err make_shelf_fill(struct maker *maker, const struct phrases_block *block, size_t wanted,
+                         size_t others, struct make_shelf *shelf)
 {
     double dice = rng_unit(maker->rng);
     enum err err = ERR_OK;
@@ -139,7 +132,7 @@ static enum err shelf_fill(struct maker *maker, const struct phrases_block *bloc
     return err;
 }
 
-static bool row_shows(const struct maker *maker, struct str line)
+bool make_row_shows(const struct maker *maker, struct str line)
 {
     for (size_t i = 0; i < maker->dialogue->turn_count; i++) {
         const struct barista_turn *turn = &maker->dialogue->turns[i];
@@ -153,7 +146,7 @@ static bool row_shows(const struct maker *maker, struct str line)
 
 /* ---- more questions about the one that was spoken of ---- */
 
-static enum err more(struct maker *maker, const struct shelf *shelf, const struct good *good)
+enum err make_more(struct maker *maker, const struct make_shelf *shelf, const struct good *good)
 {
     const struct phrases *phrases = maker->corpus->phrases;
     struct str ask, answer;
@@ -165,7 +158,7 @@ static enum err more(struct maker *maker, const struct shelf *shelf, const struc
             continue;
         if (good->row != SIZE_MAX && !pair_fits(maker, block, good->name))
             continue;
-        bind_good(maker, good);
+        make_bind_good(maker, good);
         maker->dialogue->label.refuses = false;
         enum err err = maker_ask(maker, block, PHRASES_MORE, STR_NONE, &ask);
         if (err == ERR_OK)
@@ -173,8 +166,8 @@ static enum err more(struct maker *maker, const struct shelf *shelf, const struc
         if (err == ERR_OK)
             err = maker_slots(maker, block);
         if (err == ERR_OK)
-            err = exchange(maker, shelf, ask, answer);
-        if (err == ERR_OK && !row_shows(maker, good->line))
+            err = make_shelf_exchange(maker, shelf, ask, answer);
+        if (err == ERR_OK && !make_row_shows(maker, good->line))
             err = ERR_AGAIN;
         if (err != ERR_OK)
             return err;
@@ -184,24 +177,24 @@ static enum err more(struct maker *maker, const struct shelf *shelf, const struc
 
 static enum err make_product(struct maker *maker, const struct phrases_block *block)
 {
-    struct shelf shelf;
+    struct make_shelf shelf;
     struct str ask, answer;
-    enum err err = shelf_fill(maker, block, 1, maker_below(maker, 4), &shelf);
+    enum err err = make_shelf_fill(maker, block, 1, maker_below(maker, 4), &shelf);
     if (err != ERR_OK)
         return err;
     struct good good = shelf.good[0];
-    shuffle(maker, &shelf);
-    bind_good(maker, &good);
+    make_shelf_shuffle(maker, &shelf);
+    make_bind_good(maker, &good);
     err = maker_ask(maker, block, PHRASES_ASK, STR_NONE, &ask);
     if (err == ERR_OK)
         err = maker_say(maker, block, &answer);
     if (err == ERR_OK)
         err = maker_slots(maker, block);
     if (err == ERR_OK)
-        err = exchange(maker, &shelf, ask, answer);
-    if (err == ERR_OK && !row_shows(maker, good.line))
+        err = make_shelf_exchange(maker, &shelf, ask, answer);
+    if (err == ERR_OK && !make_row_shows(maker, good.line))
         err = ERR_AGAIN; /* retrieval missed it: no answer could be supported */
-    return err == ERR_OK ? more(maker, &shelf, &good) : err;
+    return err == ERR_OK ? make_more(maker, &shelf, &good) : err;
 }
 
 /* ---- two ---- */
@@ -215,9 +208,9 @@ static uint32_t measure(const struct good *good, struct str by)
 
 static enum err make_compare(struct maker *maker, const struct phrases_block *block)
 {
-    struct shelf shelf;
+    struct make_shelf shelf;
     struct str ask, answer;
-    enum err err = shelf_fill(maker, block, 2, maker_below(maker, 2), &shelf);
+    enum err err = make_shelf_fill(maker, block, 2, maker_below(maker, 2), &shelf);
     if (err != ERR_OK)
         return err;
     struct good a = shelf.good[0], b = shelf.good[1];
@@ -227,8 +220,8 @@ static enum err make_compare(struct maker *maker, const struct phrases_block *bl
         return ERR_AGAIN;
     const struct good *winner = (of_a > of_b) != low ? &a : &b;
     const struct good *other = winner == &a ? &b : &a;
-    shuffle(maker, &shelf);
-    bind_good(maker, winner);
+    make_shelf_shuffle(maker, &shelf);
+    make_bind_good(maker, winner);
     maker_bind(maker, "a", a.name);
     maker_bind(maker, "b", b.name);
     maker_bind(maker, "other", other->name);
@@ -241,153 +234,10 @@ static enum err make_compare(struct maker *maker, const struct phrases_block *bl
     if (err == ERR_OK)
         err = maker_slots(maker, block);
     if (err == ERR_OK)
-        err = exchange(maker, &shelf, ask, answer);
-    if (err == ERR_OK && (!row_shows(maker, a.line) || !row_shows(maker, b.line)))
+        err = make_shelf_exchange(maker, &shelf, ask, answer);
+    if (err == ERR_OK && (!make_row_shows(maker, a.line) || !make_row_shows(maker, b.line)))
         err = ERR_AGAIN;
-    return err == ERR_OK ? more(maker, &shelf, winner) : err;
-}
-
-/* ---- one that fits ---- */
-
-struct wish {
-    struct str group, note, cup, roast, system;
-    uint32_t budget_minor;
-    bool strong, mild, decaf, evening, milk;
-};
-
-static struct str group_of(const struct maker *maker, struct str note)
-{
-    const struct barista_csv *notes = &maker->corpus->notes;
-    for (size_t i = 0; i < notes->rows; i++) {
-        if (str_equal(barista_csv_at(notes, i, 0), note))
-            return barista_csv_at(notes, i, 1);
-    }
-    return STR_NONE;
-}
-
-static bool fits(const struct maker *maker, const struct wish *wish, const struct good *good)
-{
-    if (wish->system.len > 0 && !str_equal(good->system, wish->system))
-        return false;
-    if (wish->group.len > 0 && !str_equal(group_of(maker, good->note[0]), wish->group) &&
-        !str_equal(group_of(maker, good->note[1]), wish->group))
-        return false;
-    if (wish->note.len > 0 && !str_equal(good->note[0], wish->note) &&
-        !str_equal(good->note[1], wish->note))
-        return false;
-    if ((wish->cup.len > 0 && !str_equal(good->cup, wish->cup)) ||
-        (wish->roast.len > 0 && !str_equal(good->roast, wish->roast)))
-        return false;
-    if ((wish->strong || wish->milk) && good->intensity < 9)
-        return false;
-    if (wish->mild && good->intensity > 5)
-        return false;
-    if ((wish->decaf || wish->evening) && !str_equal(good->decaf, STR("decaf")))
-        return false;
-    return wish->budget_minor == 0 || good->price_minor < wish->budget_minor;
-}
-
-/* Wishes that `like` would meet; all of them are bound for the question. */
-static enum err wish_read(struct maker *maker, const struct phrases_block *block,
-                          const struct good *like, struct wish *wish)
-{
-    struct str note = like->note[maker_below(maker, 2)];
-    for (size_t i = 0; i < block->want_count; i++) {
-        struct str want = block->want[i];
-        if (str_equal(want, STR("group"))) {
-            wish->group = group_of(maker, note);
-            if (wish->group.len == 0)
-                return ERR_INPUT;
-            maker_bind(maker, "group", wish->group);
-        } else if (str_equal(want, STR("note"))) {
-            maker_bind(maker, "note", wish->note = note);
-        } else if (str_equal(want, STR("cup"))) {
-            maker_bind(maker, "cup", wish->cup = like->cup);
-        } else if (str_equal(want, STR("roast"))) {
-            maker_bind(maker, "roast", wish->roast = like->roast);
-        } else if (str_equal(want, STR("system"))) {
-            maker_bind(maker, "system", wish->system = like->system);
-        } else if (str_equal(want, STR("budget"))) {
-            wish->budget_minor = like->price_minor + 1 + maker_below(maker, BUDGETS);
-            wish->budget_minor += 5 - wish->budget_minor % 5;
-            maker_bind(maker, "budget",
-                       barista_price(maker->scratch, wish->budget_minor, like->currency));
-        } else {
-            bool *flag = str_equal(want, STR("strong"))    ? &wish->strong
-                         : str_equal(want, STR("mild"))    ? &wish->mild
-                         : str_equal(want, STR("decaf"))   ? &wish->decaf
-                         : str_equal(want, STR("evening")) ? &wish->evening
-                         : str_equal(want, STR("milk"))    ? &wish->milk
-                                                           : NULL;
-            if (flag == NULL)
-                return ERR_INPUT;
-            *flag = true;
-        }
-    }
-    return ERR_OK;
-}
-
-/* The rows that would be retrieved, as goods; rows of other tables are not on the shelf. */
-static void shelf_retrieve(struct maker *maker, struct str ask, struct shelf *shelf)
-{
-    struct barista_row rows[BARISTA_ROWS_MAX];
-    size_t count = maker_retrieve(maker, ask, rows);
-    shelf->count = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct barista_facts *facts = maker->corpus->facts;
-        for (size_t row = 0; row < facts->row_count; row++) {
-            if (facts->row[row].text.at == rows[i].text.at &&
-                good_read(maker, row, &shelf->good[shelf->count]))
-                shelf->count++;
-        }
-    }
-}
-
-static enum err answer_pick(struct maker *maker, const struct phrases_block *block,
-                            const struct shelf *shelf, const struct good *found, struct str ask)
-{
-    struct str answer;
-    if (found == NULL) {
-        const struct phrases_block *nothing = maker_block(maker, "nothing");
-        maker->dialogue->label.refuses = true;
-        enum err err = nothing == NULL ? ERR_INPUT : maker_say(maker, nothing, &answer);
-        return err != ERR_OK ? err : exchange(maker, shelf, ask, answer);
-    }
-    bind_good(maker, found);
-    enum err err = maker_say(maker, block, &answer);
-    if (err == ERR_OK)
-        err = maker_slots(maker, block);
-    if (err == ERR_OK)
-        err = exchange(maker, shelf, ask, answer);
-    if (err == ERR_OK && !row_shows(maker, found->line))
-        err = ERR_AGAIN;
-    return err == ERR_OK ? more(maker, shelf, found) : err;
-}
-
-static enum err make_pick(struct maker *maker, const struct phrases_block *block)
-{
-    struct shelf shelf;
-    struct wish wish = {.system = maker->system};
-    struct str ask;
-    enum err err = shelf_fill(maker, block, 1, 1 + maker_below(maker, 4), &shelf);
-    if (err != ERR_OK)
-        return err;
-    struct good like = shelf.good[0];
-    err = wish_read(maker, block, &like, &wish);
-    if (err == ERR_OK)
-        err = maker_ask(maker, block, PHRASES_ASK, STR_NONE, &ask);
-    if (err != ERR_OK)
-        return err;
-    if (shelf.real)
-        shelf_retrieve(maker, ask, &shelf);
-    else
-        shuffle(maker, &shelf);
-    const struct good *found = NULL; /* the first that fits: the nearest to the question */
-    for (size_t i = 0; i < shelf.count && found == NULL; i++)
-        found = fits(maker, &wish, &shelf.good[i]) ? &shelf.good[i] : NULL;
-    if (found == NULL && !maker_chance(maker, 0.3))
-        return ERR_AGAIN;
-    return answer_pick(maker, block, &shelf, found, ask);
+    return err == ERR_OK ? make_more(maker, &shelf, winner) : err;
 }
 
 /* ---- what no row says ---- */
@@ -404,7 +254,7 @@ static enum err make_unknown(struct maker *maker, const struct phrases_block *bl
 {
     const struct phrases *phrases = maker->corpus->phrases;
     const struct phrases_block *other = NULL;
-    struct shelf shelf;
+    struct make_shelf shelf;
     struct good good;
     struct str ask, answer;
     for (int tries = 0; tries < 100 && other == NULL; tries++) {
@@ -414,24 +264,22 @@ static enum err make_unknown(struct maker *maker, const struct phrases_block *bl
     enum err err = other == NULL ? ERR_AGAIN : good_invent(maker, &good);
     if (err != ERR_OK)
         return err;
-    bind_good(maker, &good);
+    make_bind_good(maker, &good);
     err = maker_ask(maker, other, PHRASES_ASK, STR_NONE, &ask);
     if (err == ERR_OK)
         err = maker_say(maker, block, &answer);
     if (err == ERR_OK)
-        err = shelf_fill(maker, block, 0, maker_below(maker, 4), &shelf);
+        err = make_shelf_fill(maker, block, 0, maker_below(maker, 4), &shelf);
     if (err == ERR_OK && (named(&shelf, good.name) || !barista_says(ask, good.name)))
         err = ERR_AGAIN;
     maker->dialogue->label.refuses = true;
-    return err == ERR_OK ? exchange(maker, &shelf, ask, answer) : err;
+    return err == ERR_OK ? make_shelf_exchange(maker, &shelf, ask, answer) : err;
 }
 
 enum err make_goods(struct maker *maker, const struct phrases_block *block)
 {
     if (str_equal(block->kind, STR("compare")))
         return make_compare(maker, block);
-    if (str_equal(block->kind, STR("pick")))
-        return make_pick(maker, block);
     if (str_equal(block->kind, STR("missing")))
         return make_missing(maker, block);
     if (str_equal(block->kind, STR("unknown")))

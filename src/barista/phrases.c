@@ -25,6 +25,16 @@ uint32_t phrases_hash(struct str text)
     return hash * 2654435761U >> 3;
 }
 
+bool phrases_line_says(const struct phrases_line *line, const char *mark)
+{
+    size_t len = strlen(mark);
+    for (size_t i = 0; i + len <= line->text.len; i++) {
+        if (memcmp(line->text.at + i, mark, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 struct source {
     struct phrases *phrases;
     const char *file;

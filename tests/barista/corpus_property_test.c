@@ -18,7 +18,7 @@ struct world {
 
 static struct world world_open(const char *model, enum barista_split split, uint64_t seed)
 {
-    struct world world = {NULL};
+    struct world world = {.facts = NULL};
     struct lm_fault fault = {.at_byte = 0};
     struct barista_corpus_options options = {str_from(model), split, seed};
     arena_init(&world.scratch, MIB);
