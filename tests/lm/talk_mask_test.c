@@ -508,6 +508,58 @@ TEST(what_is_not_supported_is_refused_by_name)
     lm_tokenizer_destroy(tokenizer);
 }
 
+TEST(a_schema_with_anything_changed_is_an_answer)
+{
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"number\",\"minimum\":-1.5,"
+        "\"maximum\":96,\"multipleOf\":0.5},\"b\":{\"type\":\"array\",\"items\":{\"enum\":[1,12,"
+        "\"x\"]},\"maxItems\":3},\"c\":{\"type\":\"string\",\"maxLength\":9}},"
+        "\"required\":[\"a\"]}";
+    struct lm_tokenizer *tokenizer = tokenizer_make();
+    struct rng rng;
+    rng_init(&rng, 3);
+    uint32_t taken = 0;
+    for (size_t i = 0; i < 1500; i++) {
+        char *text = kit_guard_page(schema, i < sizeof(schema) ? i : sizeof(schema) - 1);
+        struct lm_fault fault = {.why = ""};
+        struct lm_mask *mask = NULL;
+        size_t len = i < sizeof(schema) ? i : sizeof(schema) - 1;
+        for (uint32_t changes = rng_below(&rng, 3); i >= sizeof(schema) && changes > 0; changes--)
+            text[rng_below(&rng, (uint32_t)len)] = (char)(32 + rng_below(&rng, 95));
+        enum err err = lm_mask_create((struct str){text, len}, tokenizer, &fault, &mask);
+        NOTE("%.*s: %s", (int)len, text, fault.why);
+        CHECK(err == ERR_OK || (err == ERR_INPUT && fault.why[0] != 0));
+        taken += err == ERR_OK;
+        if (err == ERR_OK)
+            lm_mask_destroy(mask);
+        kit_free_guard(text);
+    }
+    CHECK(taken > 100 && taken < 1400);
+    lm_tokenizer_destroy(tokenizer);
+}
+
+/* A stranger may bring a schema: the work that it can ask for is bounded. */
+TEST(the_largest_schema_is_made_in_one_pass)
+{
+    struct lm_tokenizer *tokenizer = tokenizer_make();
+    struct rng rng;
+    rng_init(&rng, 4);
+    struct buf schema;
+    buf_init(&schema, 64 * KIB);
+    CHECK_OK(buf_add_str(&schema, STR("{\"type\":\"array\",\"minItems\":700,\"maxItems\":700,"
+                                      "\"items\":{\"enum\":[\"eleven bytes\",12,true]}}")));
+    check_draws(buf_str(&schema), tokenizer, 1, &rng);
+    buf_finish(&schema);
+    buf_init(&schema, 64 * KIB);
+    CHECK_OK(buf_add_str(&schema, STR("{\"const\":\"")));
+    for (uint32_t i = 0; i < 16000; i++)
+        CHECK_OK(buf_add_str(&schema, STR("x")));
+    CHECK_OK(buf_add_str(&schema, STR("\"}")));
+    check_draws(buf_str(&schema), tokenizer, 1, &rng);
+    buf_finish(&schema);
+    lm_tokenizer_destroy(tokenizer);
+}
+
 TEST(end_is_allowed_only_where_the_text_may_end)
 {
     struct lm_tokenizer *tokenizer = tokenizer_make();

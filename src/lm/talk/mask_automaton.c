@@ -114,26 +114,78 @@ uint32_t lm_automaton_blank(struct lm_automaton *automaton, uint32_t state)
     return either;
 }
 
-/* Shortest ways backwards from the accepting states, one length after the other. */
-static void measure(struct lm_automaton *automaton)
+/* Who leads to a state: `from` holds the ways into state s at first[s] .. first[s + 1] - 1, each
+ * pair of states once. */
+struct ways {
+    uint32_t *first, *from, *seen, *queue;
+};
+
+static void ways_free(struct ways *ways)
+{
+    mem_free(ways->first);
+    mem_free(ways->from);
+    mem_free(ways->seen);
+    mem_free(ways->queue);
+}
+
+/* Counts the ways into each state, or notes them where `from` is there. */
+static void ways_walk(const struct lm_automaton *automaton, struct ways *ways)
+{
+    for (uint32_t state = 0; state < automaton->count; state++)
+        ways->seen[state] = LM_NO_STATE;
+    for (uint32_t state = 0; state < automaton->count; state++)
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint32_t to = automaton->next[state][byte];
+            if (to == LM_NO_STATE || ways->seen[to] == state)
+                continue;
+            ways->seen[to] = state;
+            if (ways->from == NULL)
+                ways->first[to + 1]++;
+            else
+                ways->from[--ways->first[to + 1]] = state;
+        }
+}
+
+static bool ways_find(const struct lm_automaton *automaton, struct ways *ways)
+{
+    uint32_t count = automaton->count;
+    ways->first = mem_zalloc((count + 1) * sizeof(*ways->first));
+    ways->seen = mem_alloc(count * sizeof(*ways->seen));
+    ways->queue = mem_alloc(count * sizeof(*ways->queue));
+    if (ways->first == NULL || ways->seen == NULL || ways->queue == NULL)
+        return false;
+    ways_walk(automaton, ways);
+    for (uint32_t state = 0; state < count; state++)
+        ways->first[state + 1] += ways->first[state];
+    uint32_t total = ways->first[count];
+    ways->from = mem_alloc((total + 1) * sizeof(*ways->from));
+    if (ways->from == NULL)
+        return false;
+    ways_walk(automaton, ways); /* each end moves down to its state's beginning */
+    for (uint32_t state = 0; state < count; state++)
+        ways->first[state] = ways->first[state + 1];
+    ways->first[count] = total;
+    return true;
+}
+
+/* Backwards from the accepting states, one length after the other. */
+static void measure(const struct lm_automaton *automaton, const struct ways *ways)
 {
     uint32_t *distance = automaton->distance;
-    for (uint32_t state = 0; state < automaton->count; state++)
+    uint32_t end = 0;
+    for (uint32_t state = 0; state < automaton->count; state++) {
         distance[state] = automaton->accepts[state] ? 0 : UINT32_MAX;
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        /* What comes later in the text was built earlier, so ascending order settles most of it in
-         * one pass; loops need a few. */
-        for (uint32_t state = 0; state < automaton->count; state++) {
-            uint32_t best = distance[state];
-            for (unsigned byte = 0; byte < 256; byte++) {
-                uint32_t to = automaton->next[state][byte];
-                if (to != LM_NO_STATE && distance[to] != UINT32_MAX && distance[to] + 1 < best)
-                    best = distance[to] + 1;
-            }
-            changed = changed || best != distance[state];
-            distance[state] = best;
+        if (automaton->accepts[state])
+            ways->queue[end++] = state;
+    }
+    for (uint32_t at = 0; at < end; at++) {
+        uint32_t to = ways->queue[at];
+        for (uint32_t way = ways->first[to]; way < ways->first[to + 1]; way++) {
+            uint32_t from = ways->from[way];
+            if (distance[from] != UINT32_MAX)
+                continue;
+            distance[from] = distance[to] + 1;
+            ways->queue[end++] = from;
         }
     }
 }
@@ -142,12 +194,16 @@ void lm_automaton_trim(struct lm_automaton *automaton, uint32_t start)
 {
     if (automaton->err != ERR_OK)
         return;
+    struct ways ways = {.first = NULL};
     automaton->distance = mem_alloc(automaton->count * sizeof(*automaton->distance));
-    if (automaton->distance == NULL) {
+    bool found = automaton->distance != NULL && ways_find(automaton, &ways);
+    if (found)
+        measure(automaton, &ways);
+    ways_free(&ways);
+    if (!found) {
         (void)lm_automaton_fail(automaton, ERR_NOMEM, "no memory for the schema");
         return;
     }
-    measure(automaton);
     if (automaton->distance[start] == UINT32_MAX) {
         (void)lm_automaton_fail(automaton, ERR_INPUT, "nothing can obey this schema");
         return;
