@@ -30,6 +30,8 @@ static double now_s(void)
 static void stepped(void *cookie, const struct lm_train_progress *progress)
 {
     struct clock_of *clock = cookie;
+    if (progress->step == progress->steps)
+        return; /* after the last step the run is judged and saved, which is not training */
     if (clock->first_tokens == 0) {
         clock->first_s = now_s();
         clock->first_tokens = progress->tokens;
@@ -87,7 +89,7 @@ int main(int argc, char **argv)
     char path[512];
     struct lm_train_options options = {
         .out_dir = dir,
-        .steps_max = steps,
+        .steps_max = steps + 1,
         .epochs = 1000,
         .batch = 8,
         .length = 256,
