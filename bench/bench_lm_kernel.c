@@ -99,7 +99,7 @@ static double fastest(struct lm_pool *pool, uint32_t count,
 {
     double best = 1e30;
     for (int run = 0; run < RUNS; run++) {
-        int64_t before = sys_mono_us(), now = before;
+        int64_t before = sys_mono_us(), now;
         uint32_t times = 0;
         do {
             lm_pool_run(pool, count, task, cookie);
@@ -193,7 +193,7 @@ static void print_gemm(struct lm_pool *pool, const struct shape *s, enum lm_prec
     double best = 1e30;
     gemm_once(pool, &gemm);
     for (int run = 0; run < RUNS; run++) {
-        int64_t before = sys_mono_us(), now = before;
+        int64_t before = sys_mono_us(), now;
         uint32_t times = 0;
         do {
             gemm_once(pool, &gemm);

@@ -95,12 +95,13 @@ TILE(14)
 static void tile(const void *a, const void *b, float *c, uint32_t ldc, uint32_t m, uint32_t n,
                  uint32_t k, float scale, bool add)
 {
-    static void (*const tiles[MR + 1])(const float *, const float *, uint32_t,
-                                       const struct lm_tile_end *) = {
-        NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6, tile_7,
+    ASSERT(m >= 1 && m <= MR);
+    static void (*const tiles[MR])(const float *, const float *, uint32_t,
+                                   const struct lm_tile_end *) = {
+        tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
         tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
     const struct lm_tile_end end = {.c = c, .ldc = ldc, .n = n, .scale = scale, .add = add};
-    tiles[m](a, b, k, &end);
+    tiles[m - 1](a, b, k, &end);
 }
 
 /* Half to even by adding half of the last kept bit's unit; a NaN stays one. */
