@@ -36,7 +36,7 @@ test: build
 	tests/run.sh quick
 
 test-slow: build
-	@tools/deps.sh test
+	@tools/deps.sh test slow
 	tests/run.sh slow
 
 bench: build

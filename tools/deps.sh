@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what is missing, by Debian package name.  tools/deps.sh GROUP...  (build, ui, test, bench)
+# Install what is missing, by Debian package name.  tools/deps.sh GROUP...  (build, ui, test, slow, bench)
 # Does nothing, fast and without root, when everything is there already.
 set -euo pipefail
 
@@ -9,6 +9,7 @@ packages_ui=""
 packages_test="libcmocka-dev clang clang-tidy libclang-rt-14-dev libasan8 libubsan1 python3 python3-yaml nginx-light
  chromium curl openssl sqlite3 fonts-dejavu-core clickhouse-server clickhouse-client prometheus mosquitto
  mosquitto-clients python3-paho-mqtt"
+packages_slow="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 packages_bench="python3-flask python3-waitress wrk python3-torch libopenblas0-openmp"
 
 wanted=""
@@ -17,8 +18,9 @@ for group in "$@"; do
     build) wanted+=" $packages_build" ;;
     ui) wanted+=" $packages_ui" ;;
     test) wanted+=" $packages_test" ;;
+    slow) wanted+=" $packages_slow" ;;
     bench) wanted+=" $packages_bench" ;;
-    *) echo "tools/deps.sh: no package group '$group' (build, ui, test, bench)" >&2; exit 2 ;;
+    *) echo "tools/deps.sh: no package group '$group' (build, ui, test, slow, bench)" >&2; exit 2 ;;
     esac
 done
 
