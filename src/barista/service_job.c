@@ -52,17 +52,16 @@ static enum err job_keep(struct barista *barista, const struct barista_job *job)
             return ERR_OK;
         mem_free(barista->job[0]);
         barista->job_count--;
-        memmove(&barista->job[0], &barista->job[1], barista->job_count * sizeof(barista->job[0]));
+        for (size_t i = 0; i < barista->job_count; i++)
+            barista->job[i] = barista->job[i + 1];
     }
     struct service_job *kept = mem_zalloc(sizeof(*kept));
     if (kept == NULL)
         return ERR_NOMEM;
     kept->job = *job;
     size_t at = barista->job_count;
-    while (at > 0 && barista->job[at - 1]->job.job_id > job->job_id)
-        at--;
-    memmove(&barista->job[at + 1], &barista->job[at],
-            (barista->job_count - at) * sizeof(barista->job[0]));
+    for (; at > 0 && barista->job[at - 1]->job.job_id > job->job_id; at--)
+        barista->job[at] = barista->job[at - 1];
     barista->job[at] = kept;
     barista->job_count++;
     return ERR_OK;

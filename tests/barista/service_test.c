@@ -267,6 +267,25 @@ TEST(memory_that_runs_out_is_an_answer)
     finish(&asked);
 }
 
+/* With no time at all it is too late before it can begin. */
+TEST(a_question_whose_turn_never_came_has_no_answer)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    toy_write(kit_tempdir(), "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    asked.barista->deadline_s = 0;
+    CHECK_OK(ask(&asked, &go_on, &wait));
+    until_done(&asked, 1);
+    CHECK_ERR(asked.err, ERR_TIMEOUT);
+    CHECK_EQ(asked.pieces, 0);
+    asked.barista->deadline_s = 600;
+    CHECK_OK(ask(&asked, &go_on, &wait));
+    until_done(&asked, 2);
+    CHECK_OK(asked.err);
+    finish(&asked);
+}
+
 /* ---- paths ---- */
 
 TEST(a_job_reads_inside_only)
@@ -311,7 +330,7 @@ TEST(saving_writes_names_in_its_folder_only)
 {
     struct asked asked;
     struct lm_fault fault;
-    char path[SERVICE_PATH_BYTES], name[64], inside[SERVICE_PATH_BYTES];
+    char path[SERVICE_PATH_BYTES], name[64], inside[SERVICE_PATH_BYTES + 8];
     const char *top = kit_tempdir();
     CHECK_OK(dir_make(kit_path(top, "models/window"), 0700));
     CHECK_EQ(symlink(top, kit_path(top, "models/link")), 0);
@@ -433,5 +452,130 @@ TEST(a_job_is_watched_cancelled_and_remembered)
     CHECK_EQ(barista_train_before(asked.barista, 0), other);
     CHECK_EQ(barista_train_before(asked.barista, other), job_id);
     CHECK_EQ(barista_train_before(asked.barista, job_id), 0);
+    finish(&asked);
+}
+
+/* ---- saving ---- */
+
+static void saved(void *cookie, enum err err, const struct lm_fault *fault, const char *path)
+{
+    struct asked *asked = cookie;
+    (void)path;
+    asked->dones++;
+    asked->err = err;
+    CHECK(err == ERR_OK || fault->why[0] != 0);
+}
+
+/* What the weights of a model are made of. */
+static void weights_read(const char *top, const char *name, struct buf *ret_bytes)
+{
+    const char *path = kit_path(kit_path(kit_path(top, "models"), name), "model.safetensors");
+    CHECK_OK(file_read(path, MIB, ret_bytes));
+}
+
+static void check_weights(const char *top, const char *name, const struct buf *bytes)
+{
+    struct buf now;
+    weights_read(top, name, &now);
+    CHECK(str_equal(buf_str(&now), buf_str(bytes)));
+    buf_finish(&now);
+}
+
+/* A trainer that leaves the weights of villanelle, changed as `best` says. */
+static void saving_begin(struct asked *asked, const char *best)
+{
+    const char *top = kit_tempdir();
+    char what[600];
+    CHECK_OK(dir_make(kit_path(top, "models"), 0700));
+    CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
+    toy_write(kit_path(top, "models"), "tanka");
+    toy_write(kit_path(top, "models"), "villanelle");
+    (void)snprintf(what, sizeof(what), "cp -r %s/models/villanelle $out/best\n%s", top, best);
+    begin_with(asked, &(struct barista_options){.models_dir = kit_path(top, "models"),
+                                                .data_dir = kit_path(top, "data"),
+                                                .program = script(top, what)});
+}
+
+static enum err save(struct asked *asked, const char *path, const enum lm_dtype *dtype)
+{
+    struct lm_fault fault;
+    int dones = asked->dones;
+    enum err err =
+        barista_save(asked->barista, STR("tanka"), str_from(path), dtype, &fault, saved, asked);
+    if (err != ERR_OK)
+        return err;
+    until_done(asked, dones + 1);
+    return asked->err;
+}
+
+TEST(no_model_is_saved_over_another)
+{
+    struct asked asked;
+    struct buf before;
+    const char *top = kit_tempdir();
+    saving_begin(&asked, "");
+    weights_read(top, "villanelle", &before);
+    const char *config = kit_path(top, "models/villanelle/config.json");
+    CHECK_ERR(save(&asked, "villanelle", NULL), ERR_DENIED);
+    CHECK_ERR(save(&asked, "models/villanelle", NULL), ERR_DENIED);
+    CHECK_ERR(save(&asked, "ode", NULL), ERR_DENIED);
+    CHECK(!path_exists(kit_path(top, "models/ode")));
+    check_weights(top, "villanelle", &before);
+    buf_finish(&before);
+    CHECK_OK(file_read(config, MIB, &before));
+    CHECK(strstr(before.at, "villanelle") != NULL);
+    buf_finish(&before);
+    CHECK_OK(save(&asked, "copy", NULL));
+    finish(&asked);
+}
+
+TEST(what_cannot_be_loaded_replaces_nothing)
+{
+    static const char *const best[] = {
+        "", /* weights of villanelle */
+        "cp ${0%/*}/models/tanka/config.json $out/best\nrm $out/best/tokenizer.json",
+        "cp ${0%/*}/models/tanka/config.json $out/best\necho x > $out/best/model.safetensors"};
+    for (size_t i = 0; i < ARRAY_COUNT(best); i++) {
+        struct asked asked;
+        struct lm_fault fault;
+        struct buf before;
+        uint64_t job_id = 0;
+        const char *top = kit_tempdir();
+        NOTE("%s", best[i]);
+        saving_begin(&asked, best[i]);
+        weights_read(top, "tanka", &before);
+        CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+        CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_COMPLETE);
+        CHECK_ERR(save(&asked, "tanka", NULL), ERR_INPUT);
+        check_weights(top, "tanka", &before);
+        CHECK(!path_exists(kit_path(top, "models/.tanka.new")));
+        buf_finish(&before);
+        finish(&asked);
+    }
+}
+
+/* The kit looks for what was not given back. */
+TEST(it_may_end_while_what_was_saved_is_loaded)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    uint64_t job_id = 0;
+    saving_begin(&asked, "cp ${0%/*}/models/tanka/* $out/best");
+    CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+    CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_COMPLETE);
+    CHECK_OK(barista_save(asked.barista, STR("tanka"), STR("tanka"), NULL, &fault, saved, &asked));
+    while (asked.barista->model[0].load == NULL)
+        CHECK(loop_turn_wait(asked.loop));
+    finish(&asked);
+    CHECK_EQ(asked.dones, 0);
+}
+
+TEST(what_is_quantised_is_not_made_whole_again)
+{
+    struct asked asked;
+    const enum lm_dtype small = LM_INT8, whole = LM_F32;
+    saving_begin(&asked, "");
+    CHECK_OK(save(&asked, "tanka", &small));
+    CHECK_ERR(save(&asked, "tanka", &whole), ERR_INPUT);
     finish(&asked);
 }
