@@ -110,6 +110,21 @@ struct str barista_before(const struct barista_turn *messages, size_t count, str
 size_t barista_rows(const struct barista_facts *facts, struct str question, struct str before,
                     struct str machine_system, struct arena *scratch, struct barista_row *ret_rows);
 
+/* What was found for one message, when the last `before` messages stood before it. */
+struct barista_kept {
+    struct barista_row row[BARISTA_ROWS_MAX];
+    size_t count, before;
+    bool found;
+};
+/* barista_turns for one who asks again without the oldest messages: `kept` has one for each message
+ * (zeros at first), and what was found is not looked for again.  NULL: nothing is kept. */
+MUST_USE enum err barista_turns_kept(const struct barista_facts *facts, struct str system,
+                                     const struct barista_turn *messages, size_t count,
+                                     struct arena *scratch, struct barista_kept *kept,
+                                     struct barista_turn *ret_turns, size_t turns_max,
+                                     size_t *ret_count, struct barista_row *ret_rows,
+                                     size_t *ret_row_count);
+
 /* ---- recipe.c ---- */
 
 struct espresso_recipe;

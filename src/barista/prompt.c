@@ -90,7 +90,7 @@ static enum err put_prompt(struct out *out, enum barista_task task,
                            size_t gap_to)
 {
     put(out, LM_BEGIN);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !out->full; i++) {
         if (i >= gap_from && i < gap_to)
             continue;
         enum err err = put_turn(out, task, &turns[i], 0);
@@ -253,10 +253,29 @@ static struct str system_machine(struct str system)
     return STR("");
 }
 
-enum err barista_turns(const struct barista_facts *facts, struct str system,
-                       const struct barista_turn *messages, size_t count, struct arena *scratch,
-                       struct barista_turn *ret_turns, size_t turns_max, size_t *ret_count,
-                       struct barista_row *ret_rows, size_t *ret_row_count)
+/* The rows for message i, as found before if as much stood before it then. */
+static size_t rows_for(const struct barista_facts *facts, struct str system,
+                       const struct barista_turn *messages, size_t i, struct arena *scratch,
+                       struct barista_kept *kept, struct barista_row *ret_rows)
+{
+    size_t before = i < 2 ? i : 2;
+    if (kept == NULL || !kept->found || kept->before != before) {
+        size_t count = barista_rows(facts, messages[i].text, barista_before(messages, i, scratch),
+                                    system_machine(system), scratch, ret_rows);
+        if (kept == NULL)
+            return count;
+        *kept = (struct barista_kept){.found = true, .before = before, .count = count};
+        memcpy(kept->row, ret_rows, count * sizeof(*ret_rows));
+    }
+    memcpy(ret_rows, kept->row, kept->count * sizeof(*ret_rows));
+    return kept->count;
+}
+
+enum err barista_turns_kept(const struct barista_facts *facts, struct str system,
+                            const struct barista_turn *messages, size_t count,
+                            struct arena *scratch, struct barista_kept *kept,
+                            struct barista_turn *ret_turns, size_t turns_max, size_t *ret_count,
+                            struct barista_row *ret_rows, size_t *ret_row_count)
 {
     size_t made = 0;
     *ret_row_count = 0;
@@ -266,9 +285,8 @@ enum err barista_turns(const struct barista_facts *facts, struct str system,
         ret_turns[made++] = (struct barista_turn){BARISTA_SYSTEM, system, false};
     for (size_t i = 0; i < count; i++) {
         if (messages[i].role == BARISTA_USER && facts != NULL) {
-            struct str before = barista_before(messages, i, scratch);
-            *ret_row_count = barista_rows(facts, messages[i].text, before, system_machine(system),
-                                          scratch, ret_rows);
+            *ret_row_count = rows_for(facts, system, messages, i, scratch,
+                                      kept != NULL ? &kept[i] : NULL, ret_rows);
             struct str rows =
                 barista_facts_turn(ret_turns, made, ret_rows, *ret_row_count, scratch);
             if (rows.at == NULL)
@@ -280,4 +298,13 @@ enum err barista_turns(const struct barista_facts *facts, struct str system,
     }
     *ret_count = made;
     return ERR_OK;
+}
+
+enum err barista_turns(const struct barista_facts *facts, struct str system,
+                       const struct barista_turn *messages, size_t count, struct arena *scratch,
+                       struct barista_turn *ret_turns, size_t turns_max, size_t *ret_count,
+                       struct barista_row *ret_rows, size_t *ret_row_count)
+{
+    return barista_turns_kept(facts, system, messages, count, scratch, NULL, ret_turns, turns_max,
+                              ret_count, ret_rows, ret_row_count);
 }

@@ -18,6 +18,7 @@
 #define UNKNOWN_SHARE 0.6  /* of the content that a word in no row could have had */
 #define RELATIVE_MIN  0.55 /* of the best row's score: rows after it */
 #define TERMS_MAX     48   /* of one question */
+#define LOOKED_BYTES  2048 /* of a text's end: a stranger's text may be long */
 
 struct triple {
     struct str word;
@@ -251,6 +252,28 @@ static double asked_word(const struct barista_facts *facts, struct asked *asked,
                : UNKNOWN_SHARE * log(1 + 2.0 * (double)facts->row_count);
 }
 
+/* The end of a text, from the beginning of a word on. */
+static struct str text_end(struct str text)
+{
+    size_t at = text.len > LOOKED_BYTES ? text.len - LOOKED_BYTES : 0;
+    while (at > 0 && at < text.len && text.at[at - 1] != ' ' && text.at[at - 1] != '\n')
+        at++;
+    return str_slice(text, at, text.len);
+}
+
+/* The last TERMS_MAX words of a question: each that is unknown is held against all there are. */
+static struct str question_end(struct str text)
+{
+    struct barista_word word;
+    size_t words = 0, from = 0;
+    text = text_end(text);
+    for (size_t at = 0; barista_word_next(text, &at, &word);)
+        words++;
+    for (; words > TERMS_MAX; words--)
+        (void)barista_word_next(text, &from, &word);
+    return str_slice(text, from, text.len);
+}
+
 static void asked_text(const struct barista_facts *facts, struct str text, double weight,
                        bool question, struct asked *asked)
 {
@@ -329,8 +352,8 @@ size_t barista_retrieve(const struct barista_facts *facts, struct str question, 
 {
     struct asked asked = {.count = 0};
     size_t count = 0;
-    asked_text(facts, question, 1, true, &asked);
-    asked_text(facts, before, BEFORE_WEIGHT, false, &asked);
+    asked_text(facts, question_end(question), 1, true, &asked);
+    asked_text(facts, text_end(before), BEFORE_WEIGHT, false, &asked);
     if (asked.count == 0)
         return 0;
     struct scored *scored = mem_alloc(sizeof(*scored) * (facts->row_count + 1));

@@ -224,3 +224,41 @@ TEST(the_system_turn_is_short)
     CHECK_SLICE(buf_str(&buf), "ode night");
     buf_finish(&buf);
 }
+
+/* Asked again without its oldest messages, a chat is not looked through again. */
+TEST(rows_are_looked_for_once_a_message)
+{
+    struct lm_fault fault;
+    struct barista_facts *facts;
+    struct arena scratch;
+    struct barista_turn turns[16];
+    struct barista_row rows[BARISTA_ROWS_MAX];
+    struct barista_kept kept[5] = {{.found = false}};
+    size_t count, row_count;
+    const struct barista_turn messages[] = {
+        {BARISTA_USER, STR_INIT("How much is Ember Quay?"), false},
+        {BARISTA_ASSISTANT, STR_INIT("0.46 EUR."), false},
+        {BARISTA_USER, STR_INIT("How strong is Night Ferry?"), false},
+        {BARISTA_ASSISTANT, STR_INIT("11."), false},
+        {BARISTA_USER, STR_INIT("And Tin Roof?"), false},
+    };
+    CHECK_OK(barista_facts_load(CORPUS, &fault, &facts));
+    arena_init(&scratch, MIB);
+    CHECK_OK(barista_turns_kept(facts, STR("tanka"), messages, 5, &scratch, kept, turns, 16, &count,
+                                rows, &row_count));
+    CHECK(kept[0].found && kept[2].found && kept[4].found && !kept[1].found);
+    CHECK_EQ(kept[4].count, row_count);
+    CHECK_SLICE(kept[4].row[0].id, "tin-roof");
+    for (size_t i = 0; i < 5; i++) { /* a mark that no search would find */
+        kept[i].count = 1;
+        kept[i].row[0].text = STR("what was kept");
+    }
+    CHECK_OK(barista_turns_kept(facts, STR("tanka"), messages + 2, 3, &scratch, kept + 2, turns, 16,
+                                &count, rows, &row_count));
+    CHECK_EQ(turns[1].role, BARISTA_FACTS);
+    CHECK(!str_equal(turns[1].text, STR("what was kept"))); /* nothing stands before it now */
+    CHECK_EQ(row_count, 1);
+    CHECK_SLICE(rows[0].text, "what was kept");
+    arena_finish(&scratch);
+    barista_facts_destroy(facts);
+}

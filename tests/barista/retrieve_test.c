@@ -173,3 +173,34 @@ TEST(questions_written_by_hand_find_what_answers_them)
     barista_paraphrases_destroy(set);
     barista_facts_destroy(facts);
 }
+
+static void words_add(struct buf *text, const char *word, int count)
+{
+    for (int i = 0; i < count; i++)
+        CHECK_OK(buf_printf(text, "%s ", word));
+}
+
+/* What is looked up of a long question is bounded, and it is the newest of it. */
+TEST(of_a_long_question_the_end_is_looked_at)
+{
+    struct barista_facts *facts = load();
+    struct buf text;
+    buf_init(&text, 64 * KIB);
+    words_add(&text, "the", 3000);
+    CHECK_OK(buf_printf(&text, "how much is Ember Quay?"));
+    CHECK_OK(buf_add(&text, "", 1));
+    CHECK(finds(facts, text.at, "", "ember-quay"));
+    text.len = 0;
+    words_add(&text, "the", 100);
+    CHECK_OK(buf_printf(&text, "Ember Quay "));
+    words_add(&text, "the", 43);
+    CHECK_OK(buf_add(&text, "", 1));
+    CHECK(finds(facts, text.at, "", "ember-quay"));
+    text.len = 0;
+    CHECK_OK(buf_printf(&text, "Ember Quay "));
+    words_add(&text, "the", 60);
+    CHECK_OK(buf_add(&text, "", 1));
+    CHECK(!finds(facts, text.at, "", "ember-quay"));
+    buf_finish(&text);
+    barista_facts_destroy(facts);
+}
