@@ -110,8 +110,34 @@ static int run(struct lm_train_options *o)
     return end == LM_TRAIN_NAN ? 1 : 0;
 }
 
+/* Looks before any data is made: the data of a run that is there, or at work, is never touched. */
+static bool claim(const char *out, bool resume, struct file_lock *ret_lock)
+{
+    char path[APP_LM_PATH_BYTES], aside[APP_LM_PATH_BYTES];
+    enum err err = dir_make(out, 0755);
+    if (err == ERR_OK)
+        err = file_lock(app_lm_path(path, out, "lock"), ret_lock);
+    if (err == ERR_CONFLICT) {
+        app_complain("another training is at work in this folder (%s) (--out)", out);
+        return false;
+    }
+    if (err != ERR_OK) {
+        (void)app_lm_failed(out, err, NULL);
+        return false;
+    }
+    if (resume || (!path_exists(app_lm_path(path, out, "last")) &&
+                   !path_exists(app_lm_path(aside, out, "last.replaced"))))
+        return true;
+    app_complain("there is a run in %s already: go on with it, or choose another folder "
+                 "(--resume, --out)",
+                 out);
+    file_unlock(ret_lock);
+    return false;
+}
+
 int app_lm_train(const struct options *options)
 {
+    struct file_lock lock = {.fd = -1};
     struct lm_train_options o;
     struct app_lm_data *data = NULL;
     char out[APP_LM_PATH_BYTES], made[APP_LM_PATH_BYTES];
@@ -129,7 +155,11 @@ int app_lm_train(const struct options *options)
     int status = 1;
     app_lm_catch_stop();
     /* The data of a run that goes on is the data it began with. */
-    if (app_lm_data_find(options, name, dir, app_lm_path(made, out, "data"), o.resume, data)) {
+    bool found =
+        claim(out, o.resume, &lock) &&
+        app_lm_data_find(options, name, dir, app_lm_path(made, out, "data"), o.resume, data);
+    file_unlock(&lock); /* lm_train takes it again, and looks again */
+    if (found) {
         o.train_path = data->train;
         o.valid_path = data->has_valid ? data->valid : NULL;
         o.tokenizer_path = data->tokenizer;

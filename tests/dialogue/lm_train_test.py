@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """automat lm in a terminal: making tokens, training, being killed, going on, looking at what came of it."""
+import fcntl
 import json
 import os
 import pathlib
@@ -105,6 +106,31 @@ class Train(unittest.TestCase):
         self.assertIn('batch', self.stderr)
         self.train('out', '--resume')
         self.assertEqual((self.folder / 'out' / 'last' / 'model.safetensors').read_bytes(), before)
+
+    def test_a_refused_start_leaves_the_data_of_the_run_alone(self):
+        self.train('out')
+        before = {path.name: path.read_bytes() for path in (self.folder / 'out' / 'data').iterdir()}
+        with (self.folder / 'texts' / 'all.txt').open('a') as text:
+            text.write('\n> And tea?\n< There is none.\n')
+
+        def assert_left_alone():
+            self.assertEqual(before, {path.name: path.read_bytes() for path in (self.folder / 'out' / 'data').iterdir()})
+
+        self.train('out', status=1)
+        self.assertIn('--resume', self.stderr)
+        assert_left_alone()
+        with (self.folder / 'out' / 'lock').open('a') as lock:       # as a run that is at work
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.train('out', status=1)
+            self.assertIn('another training', self.stderr)
+            assert_left_alone()
+        (self.folder / 'out' / 'last').rename(self.folder / 'out' / 'last.replaced')    # a crash in between
+        self.train('out', status=1)
+        self.assertIn('--resume', self.stderr)
+        assert_left_alone()
+        self.train('out', '--resume')
+        self.assertIn('</svg>', (self.folder / 'out' / 'loss.svg').read_text())
+        assert_left_alone()
 
     def test_a_loss_that_is_no_number(self):
         wild = ('--learning-rate', '1000', '--weight-decay', '1000', '--warmup', '0', '--steps', '400')

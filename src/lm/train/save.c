@@ -112,9 +112,11 @@ enum err lm_trainer_load(struct lm_trainer *t, bool *ret_found)
 
 bool lm_trainer_has_last(const struct lm_trainer *t)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], aside[PATH_BYTES];
     if (t->o.out_dir == NULL)
         return false;
     (void)snprintf(path, sizeof(path), "%s/last", t->o.out_dir);
-    return path_exists(path);
+    /* A crash while it was replaced leaves it aside, and --resume puts it back. */
+    (void)snprintf(aside, sizeof(aside), "%s/last.replaced", t->o.out_dir);
+    return path_exists(path) || path_exists(aside);
 }
