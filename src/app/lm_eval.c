@@ -15,7 +15,7 @@
 
 struct eval {
     const struct options *options;
-    const char *dir, *corpus_dir;
+    const char *dir, *corpus_dir, *out_dir; /* out_dir: the model's own unless --out says so */
     struct barista_facts *facts;
     struct lm_tokenizer *tokenizer;
     struct lm_pool *pool;
@@ -56,6 +56,15 @@ static enum err corpus_open(struct eval *eval, enum barista_split split,
     return barista_corpus_create(eval->corpus_dir, eval->facts, &options, &eval->fault, ret_corpus);
 }
 
+/* What a model's context cannot hold is counted and not judged. */
+static enum err passed_over(struct eval *eval, enum err err)
+{
+    if (err != ERR_FULL)
+        return err;
+    eval->report.too_long++;
+    return ERR_OK;
+}
+
 /* ---- classes ---- */
 
 /* Judges texts until there are `texts` of them; the facets of each. */
@@ -76,7 +85,8 @@ static enum err judge_texts(struct eval *eval, enum barista_split split, uint32_
             continue;
         err =
             lm_eval_classes(&eval->model, eval->facts, &dialogue, ret_judged + *ret_count, &facets);
-        *ret_count += facets;
+        *ret_count += err == ERR_OK ? facets : 0;
+        err = passed_over(eval, err);
         progress(eval, split == BARISTA_VALID ? "classes, valid" : "classes, test", ++done, texts);
     }
     barista_corpus_destroy(corpus);
@@ -109,7 +119,9 @@ static enum err eval_classes(struct eval *eval)
     enum err err = judge_texts(eval, BARISTA_VALID, VALID_TEXTS, judged, &count);
     eval->report.temperature = barista_calibration_fit(judged, count);
     if (err == ERR_OK)
-        err = barista_calibration_write(eval->dir, eval->report.temperature, count);
+        err = dir_make(eval->out_dir, 0755);
+    if (err == ERR_OK)
+        err = barista_calibration_write(eval->out_dir, eval->report.temperature, count);
     if (err == ERR_OK)
         err = judge_texts(eval, BARISTA_TEST, 2 * VALID_TEXTS, judged, &count);
     if (err == ERR_OK) {
@@ -193,7 +205,8 @@ static enum err eval_dialogues(struct eval *eval)
         if (err == ERR_OK)
             err = lm_eval_loss(&eval->model, &dialogue, &sum, &eval->report.scored_ids);
         if (err == ERR_OK && dialogue.task != BARISTA_CLASSIFY)
-            err = ask_both(eval, &dialogue, &eval->report.model, &eval->report.plain, true);
+            err = passed_over(
+                eval, ask_both(eval, &dialogue, &eval->report.model, &eval->report.plain, true));
         done++;
         if (done == eval->report.drift_dialogues) {
             drift = sum;
@@ -226,8 +239,8 @@ static enum err eval_paraphrases(struct eval *eval)
         err = barista_paraphrases_at(set, i, eval->facts, str_from(eval->report.name),
                                      &eval->scratch, &dialogue);
         if (err == ERR_OK)
-            err =
-                ask_both(eval, &dialogue, &eval->report.person, &eval->report.person_plain, false);
+            err = passed_over(eval, ask_both(eval, &dialogue, &eval->report.person,
+                                             &eval->report.person_plain, false));
         progress(eval, "questions by hand", i + 1, all);
     }
     barista_paraphrases_destroy(set);
@@ -290,7 +303,7 @@ static enum err eval_all(struct eval *eval)
     barista_score_end(&report->person);
     barista_score_end(&report->person_plain);
     report->took_ms = sys_mono_ms() - begun_ms;
-    return lm_eval_write(eval->options->out != NULL ? eval->options->out : eval->dir, report);
+    return lm_eval_write(eval->out_dir, report);
 }
 
 static enum err eval_open(struct eval *eval)
@@ -298,8 +311,8 @@ static enum err eval_open(struct eval *eval)
     const struct options *options = eval->options;
     struct lm_model_options stored = {.as_stored = options->lm.dtype == NULL};
     char path[APP_LM_PATH_BYTES];
-    if (options->lm.dtype != NULL && !lm_dtype_parse(str_from(options->lm.dtype), &stored.dtype))
-        return ERR_INPUT;
+    if (options->lm.dtype != NULL)
+        (void)lm_dtype_parse(str_from(options->lm.dtype), &stored.dtype); /* it was looked at */
     enum err err = barista_facts_load(eval->corpus_dir, &eval->fault, &eval->facts);
     if (err == ERR_OK)
         err = lm_tokenizer_read(app_lm_path(path, eval->dir, "tokenizer.json"), &eval->fault,
@@ -324,6 +337,12 @@ static enum err eval_open(struct eval *eval)
 int app_lm_eval(const struct options *options)
 {
     char dir[APP_LM_PATH_BYTES];
+    enum lm_dtype dtype;
+    if (options->lm.dtype != NULL && !lm_dtype_parse(str_from(options->lm.dtype), &dtype)) {
+        app_complain("--dtype (AUTOMAT_DTYPE): it is f32, bf16, int8 or int4, not \"%.20s\"",
+                     options->lm.dtype);
+        return 2;
+    }
     struct eval *eval = mem_zalloc(sizeof(*eval));
     if (eval == NULL)
         return app_lm_failed("eval", ERR_NOMEM, NULL);
@@ -332,6 +351,7 @@ int app_lm_eval(const struct options *options)
     eval->corpus_dir = options->data != NULL        ? options->data
                        : options->lm.corpus != NULL ? options->lm.corpus
                                                     : "corpus";
+    eval->out_dir = options->out != NULL ? options->out : eval->dir;
     arena_init(&eval->scratch, SCRATCH_BYTES);
     enum err err = eval->dir == NULL ? ERR_NOT_FOUND : eval_open(eval);
     if (err == ERR_OK)

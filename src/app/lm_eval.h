@@ -52,6 +52,7 @@ struct lm_eval_report {
     uint32_t dialogues, drift_dialogues, paraphrases;
     double perplexity, drift_base; /* over the test set; over the part of it used for drift */
     uint64_t scored_ids;
+    uint32_t too_long; /* dialogues, questions and texts to classify: not judged */
     struct barista_score model, plain;         /* test dialogues */
     struct barista_score person, person_plain; /* questions written by hand */
     double temperature, calibration_before;    /* error at temperature 1 */

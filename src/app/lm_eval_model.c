@@ -1,6 +1,7 @@
 /* A model that is judged: its answers, its choices, its loss. */
 #include "app/lm_eval.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum err lm_eval_open(const char *dir, const struct lm_model_options *options,
@@ -15,8 +16,12 @@ enum err lm_eval_open(const char *dir, const struct lm_model_options *options,
         uint32_t vocab = lm_model_config(ret_model->model)->vocab_used;
         ret_model->logits = mem_alloc(sizeof(float) * vocab);
         err = ret_model->logits == NULL ? ERR_NOMEM : ERR_OK;
-        if (err == ERR_OK && vocab < lm_tokenizer_vocab(tokenizer))
+        if (err == ERR_OK && vocab < lm_tokenizer_vocab(tokenizer)) {
             err = ERR_INPUT;
+            (void)snprintf(fault->why, sizeof(fault->why),
+                           "tokenizer.json has %u ids, the model %u: it is another model's",
+                           lm_tokenizer_vocab(tokenizer), vocab);
+        }
     }
     if (err != ERR_OK)
         lm_eval_close(ret_model);

@@ -118,6 +118,11 @@ static enum err write_page(const char *path, const struct lm_eval_report *report
         report->name, lm_dtype_name(report->dtype), (unsigned long long)report->seed,
         (double)report->took_ms / 1000, report->perplexity, (unsigned long long)report->scored_ids,
         report->dialogues);
+    if (err == ERR_OK && report->too_long > 0)
+        err = buf_printf(&page,
+                         "- %u dialogues, questions or texts did not fit in the context and are "
+                         "not judged\n",
+                         report->too_long);
     if (err == ERR_OK)
         err = add_drift(&page, report);
     if (err == ERR_OK)
@@ -129,7 +134,8 @@ static enum err write_page(const char *path, const struct lm_eval_report *report
     if (err == ERR_OK)
         err = add_table(&page, &report->model, &report->plain);
     if (err == ERR_OK)
-        err = buf_printf(&page, "\n## %u questions written by hand, without looking at the phrasings\n\n",
+        err = buf_printf(&page,
+                         "\n## %u questions written by hand, without looking at the phrasings\n\n",
                          report->paraphrases);
     if (err == ERR_OK)
         err = add_table(&page, &report->person, &report->person_plain);
@@ -171,6 +177,7 @@ static enum err write_json(const char *path, const struct lm_eval_report *report
         "class_calibration", report->model.class_calibration, "class_calibration_before",
         report->calibration_before, "generated", json_table(&report->model, &report->plain),
         "by_hand", json_table(&report->person, &report->person_plain));
+    (void)json_object_set_new(root, "too_long", json_integer(report->too_long));
     for (size_t i = 0; i < ARRAY_COUNT(report->drift); i++) {
         char key[32];
         if (!report->drift[i].measured)
