@@ -10,7 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The one folder of a test. */
+static const char *folder(void)
+{
+    static char path[200];
+    if (path[0] == 0 || !path_exists(path))
+        CHECK_OK(str_copy(path, sizeof(path), str_from(kit_tempdir())));
+    return path;
+}
+
 /* ---- a toy ---- */
+
+static const char *top; /* this test's folder */
 
 static bool no_text(void *cookie, struct str *ret_text)
 {
@@ -118,10 +129,11 @@ static const struct barista_ask go_on = {.kind = BARISTA_ASK_GENERATE,
 
 TEST(a_question_is_answered_once)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     CHECK_OK(ask(&asked, &go_on, &wait));
     CHECK_EQ(asked.dones, 0);
     until_done(&asked, 1);
@@ -137,10 +149,11 @@ TEST(a_question_is_answered_once)
 
 TEST(who_cannot_answer_says_why)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
     struct barista_ask other = go_on;
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     CHECK_ERR(ask(&asked, &other, &wait), ERR_CLOSED);
     other.model = STR("gpt");
     CHECK_ERR(ask(&asked, &other, &wait), ERR_NOT_FOUND);
@@ -157,14 +170,15 @@ TEST(who_cannot_answer_says_why)
 
 TEST(a_text_that_does_not_fit_is_refused)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
     char text[2000];
     struct barista_ask other = go_on;
     memset(text, 'q', sizeof(text));
     other.text = (struct str){text, sizeof(text)};
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     CHECK_ERR(ask(&asked, &other, &wait), ERR_INPUT);
     finish(&asked);
     CHECK_EQ(asked.dones, 0);
@@ -172,10 +186,11 @@ TEST(a_text_that_does_not_fit_is_refused)
 
 TEST(who_leaves_hears_nothing)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait[3];
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     for (int i = 0; i < 3; i++)
         CHECK_OK(ask(&asked, &go_on, &wait[i]));
     barista_cancel(wait[0]);
@@ -191,10 +206,11 @@ TEST(who_leaves_hears_nothing)
 /* The kit looks for what was not given back. */
 TEST(it_may_end_in_the_middle)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     for (int i = 0; i < 8; i++)
         CHECK_OK(ask(&asked, &go_on, &wait));
     CHECK_OK(barista_reload(asked.barista, STR("tanka"), NULL, NULL));
@@ -220,10 +236,11 @@ static enum err reload(struct asked *asked)
 
 TEST(newer_weights_are_taken_while_the_old_ones_answer)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     for (int i = 0; i < 4; i++)
         CHECK_OK(ask(&asked, &go_on, &wait));
     CHECK_OK(reload(&asked));
@@ -234,7 +251,7 @@ TEST(newer_weights_are_taken_while_the_old_ones_answer)
         CHECK(loop_turn_wait(asked.loop));
     CHECK_EQ(barista_stats_get(asked.barista).load.requests, 5);
     /* What cannot be loaded takes nothing away. */
-    CHECK_EQ(unlink(kit_path(kit_path(kit_tempdir(), "tanka"), "tokenizer.json")), 0);
+    CHECK_EQ(unlink(kit_path(kit_path(top, "tanka"), "tokenizer.json")), 0);
     CHECK_ERR(reload(&asked), ERR_INPUT);
     CHECK_OK(ask(&asked, &go_on, &wait));
     until_done(&asked, 6);
@@ -244,10 +261,11 @@ TEST(newer_weights_are_taken_while_the_old_ones_answer)
 
 TEST(memory_that_runs_out_is_an_answer)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     CHECK_OK(ask(&asked, &go_on, &wait)); /* the engine's own first */
     until_done(&asked, 1);
     for (uint32_t nth = 1;; nth++) {
@@ -270,10 +288,11 @@ TEST(memory_that_runs_out_is_an_answer)
 /* With no time at all it is too late before it can begin. */
 TEST(a_question_whose_turn_never_came_has_no_answer)
 {
+    top = folder();
     struct asked asked;
     struct barista_wait *wait;
-    toy_write(kit_tempdir(), "tanka");
-    begin_with(&asked, &(struct barista_options){.models_dir = kit_tempdir()});
+    toy_write(top, "tanka");
+    begin_with(&asked, &(struct barista_options){.models_dir = top});
     asked.barista->deadline_s = 0;
     CHECK_OK(ask(&asked, &go_on, &wait));
     until_done(&asked, 1);
@@ -290,10 +309,10 @@ TEST(a_question_whose_turn_never_came_has_no_answer)
 
 TEST(a_job_reads_inside_only)
 {
+    top = folder();
     struct asked asked;
     struct lm_fault fault;
     char path[SERVICE_PATH_BYTES];
-    const char *top = kit_tempdir();
     CHECK_OK(dir_make(kit_path(top, "corpus/facts"), 0700));
     CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
     CHECK_OK(dir_make(kit_path(top, "corpus-2"), 0700));
@@ -328,10 +347,10 @@ TEST(a_job_reads_inside_only)
 
 TEST(saving_writes_names_in_its_folder_only)
 {
+    top = folder();
     struct asked asked;
     struct lm_fault fault;
     char path[SERVICE_PATH_BYTES], name[64], inside[SERVICE_PATH_BYTES + 8];
-    const char *top = kit_tempdir();
     CHECK_OK(dir_make(kit_path(top, "models/window"), 0700));
     CHECK_EQ(symlink(top, kit_path(top, "models/link")), 0);
     toy_write(kit_path(top, "models"), "tanka");
@@ -358,14 +377,13 @@ TEST(saving_writes_names_in_its_folder_only)
 
 /* ---- jobs ---- */
 
-/* A trainer that does as the script says; $7 is its folder (automat lm train NAME --data D --out
- * O).
- */
-static const char *script(const char *top, const char *what)
+/* A trainer that does as the script says; $out is its folder. */
+static const char *script(const char *what)
 {
     char text[1024];
     const char *path = kit_path(top, "trainer");
-    int len = snprintf(text, sizeof(text), "#!/bin/sh\nout=$7\n%s\n", what);
+    int len = snprintf(text, sizeof(text),
+                       "#!/bin/sh\nwhile [ \"$1\" != --out ]; do shift; done\nout=$2\n%s\n", what);
     CHECK(len > 0 && (size_t)len < sizeof(text));
     CHECK_OK(file_write_atomic(path, text, (size_t)len, 0700));
     return path;
@@ -373,10 +391,9 @@ static const char *script(const char *top, const char *what)
 
 static void jobs_begin(struct asked *asked, const char *what)
 {
-    const char *top = kit_tempdir();
     CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
     begin_with(asked, &(struct barista_options){.data_dir = kit_path(top, "data"),
-                                                .program = script(top, what)});
+                                                .program = script(what)});
 }
 
 static const struct barista_train lesson = {
@@ -395,6 +412,7 @@ static struct barista_job job_ended(struct asked *asked, uint64_t job_id)
 
 TEST(a_job_ends_as_its_process_does)
 {
+    top = folder();
     static const struct {
         const char *script;
         enum barista_job_state state;
@@ -421,6 +439,7 @@ TEST(a_job_ends_as_its_process_does)
 
 TEST(a_job_is_watched_cancelled_and_remembered)
 {
+    top = folder();
     struct asked asked;
     struct lm_fault fault;
     struct barista_job job;
@@ -467,16 +486,16 @@ static void saved(void *cookie, enum err err, const struct lm_fault *fault, cons
 }
 
 /* What the weights of a model are made of. */
-static void weights_read(const char *top, const char *name, struct buf *ret_bytes)
+static void weights_read(const char *name, struct buf *ret_bytes)
 {
     const char *path = kit_path(kit_path(kit_path(top, "models"), name), "model.safetensors");
     CHECK_OK(file_read(path, MIB, ret_bytes));
 }
 
-static void check_weights(const char *top, const char *name, const struct buf *bytes)
+static void check_weights(const char *name, const struct buf *bytes)
 {
     struct buf now;
-    weights_read(top, name, &now);
+    weights_read(name, &now);
     CHECK(str_equal(buf_str(&now), buf_str(bytes)));
     buf_finish(&now);
 }
@@ -484,7 +503,6 @@ static void check_weights(const char *top, const char *name, const struct buf *b
 /* A trainer that leaves the weights of villanelle, changed as `best` says. */
 static void saving_begin(struct asked *asked, const char *best)
 {
-    const char *top = kit_tempdir();
     char what[600];
     CHECK_OK(dir_make(kit_path(top, "models"), 0700));
     CHECK_OK(dir_make(kit_path(top, "data/texts"), 0700));
@@ -493,7 +511,7 @@ static void saving_begin(struct asked *asked, const char *best)
     (void)snprintf(what, sizeof(what), "cp -r %s/models/villanelle $out/best\n%s", top, best);
     begin_with(asked, &(struct barista_options){.models_dir = kit_path(top, "models"),
                                                 .data_dir = kit_path(top, "data"),
-                                                .program = script(top, what)});
+                                                .program = script(what)});
 }
 
 static enum err save(struct asked *asked, const char *path, const enum lm_dtype *dtype)
@@ -510,17 +528,17 @@ static enum err save(struct asked *asked, const char *path, const enum lm_dtype 
 
 TEST(no_model_is_saved_over_another)
 {
+    top = folder();
     struct asked asked;
     struct buf before;
-    const char *top = kit_tempdir();
     saving_begin(&asked, "");
-    weights_read(top, "villanelle", &before);
+    weights_read("villanelle", &before);
     const char *config = kit_path(top, "models/villanelle/config.json");
     CHECK_ERR(save(&asked, "villanelle", NULL), ERR_DENIED);
     CHECK_ERR(save(&asked, "models/villanelle", NULL), ERR_DENIED);
     CHECK_ERR(save(&asked, "ode", NULL), ERR_DENIED);
     CHECK(!path_exists(kit_path(top, "models/ode")));
-    check_weights(top, "villanelle", &before);
+    check_weights("villanelle", &before);
     buf_finish(&before);
     CHECK_OK(file_read(config, MIB, &before));
     CHECK(strstr(before.at, "villanelle") != NULL);
@@ -531,6 +549,7 @@ TEST(no_model_is_saved_over_another)
 
 TEST(what_cannot_be_loaded_replaces_nothing)
 {
+    top = folder();
     static const char *const best[] = {
         "", /* weights of villanelle */
         "cp ${0%/*}/models/tanka/config.json $out/best\nrm $out/best/tokenizer.json",
@@ -540,14 +559,13 @@ TEST(what_cannot_be_loaded_replaces_nothing)
         struct lm_fault fault;
         struct buf before;
         uint64_t job_id = 0;
-        const char *top = kit_tempdir();
         NOTE("%s", best[i]);
         saving_begin(&asked, best[i]);
-        weights_read(top, "tanka", &before);
+        weights_read("tanka", &before);
         CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
         CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_COMPLETE);
         CHECK_ERR(save(&asked, "tanka", NULL), ERR_INPUT);
-        check_weights(top, "tanka", &before);
+        check_weights("tanka", &before);
         CHECK(!path_exists(kit_path(top, "models/.tanka.new")));
         buf_finish(&before);
         finish(&asked);
@@ -557,6 +575,7 @@ TEST(what_cannot_be_loaded_replaces_nothing)
 /* The kit looks for what was not given back. */
 TEST(it_may_end_while_what_was_saved_is_loaded)
 {
+    top = folder();
     struct asked asked;
     struct lm_fault fault;
     uint64_t job_id = 0;
@@ -572,6 +591,7 @@ TEST(it_may_end_while_what_was_saved_is_loaded)
 
 TEST(what_is_quantised_is_not_made_whole_again)
 {
+    top = folder();
     struct asked asked;
     const enum lm_dtype small = LM_INT8, whole = LM_F32;
     saving_begin(&asked, "");
