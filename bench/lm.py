@@ -20,6 +20,7 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 BUILD = TOP / "build" / "bench"
+PROGRAMS = BUILD / "bench"
 PEER = ["/usr/bin/python3", str(TOP / "bench" / "lm_torch.py")]
 THREADS = os.cpu_count() or 1
 USED = 4096
@@ -54,7 +55,7 @@ def train_flops(model, vocab, length=256):
 
 def same_work(folder):
     """Does the peer compute what we compute?  The same file, the same ids, every logit."""
-    lines_of([BUILD / "bench_lm_train", "--model", "tanka", "--steps", "2", "--dir", folder])
+    lines_of([PROGRAMS / "bench_lm_train", "--model", "tanka", "--steps", "2", "--dir", folder])
     ids = "5,17,3,29999,270,4000"
     ours = json.loads(subprocess.run([BUILD / "automat", "lm", "logits", "--model", f"{folder}/last", "--ids", ids],
                                      stdout=subprocess.PIPE, check=True, text=True).stdout)
@@ -71,7 +72,7 @@ def train_round(model, vocab, steps, folder):
     for precision in ("f32", "bf16"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        found[precision] = lines_of([BUILD / "bench_lm_train", "--model", model, "--precision", precision, "--steps",
+        found[precision] = lines_of([PROGRAMS / "bench_lm_train", "--model", model, "--precision", precision, "--steps",
                                      steps, "--threads", THREADS, "--vocab-used", vocab, "--dir", folder])[0]
     found["torch"] = lines_of([*PEER, "train", model, "--vocab", vocab, "--steps", steps, "--threads", THREADS])[0]
     return found
@@ -80,7 +81,7 @@ def train_round(model, vocab, steps, folder):
 def decode_round(model, vocab):
     found = {}
     for dtype in DTYPES:
-        found[dtype] = lines_of([BUILD / "bench_lm_decode", "--model", model, "--dtype", dtype, "--vocab-used", vocab,
+        found[dtype] = lines_of([PROGRAMS / "bench_lm_decode", "--model", model, "--dtype", dtype, "--vocab-used", vocab,
                                  "--threads", THREADS])[0]
     found["torch"] = lines_of([*PEER, "decode", model, "--vocab", vocab, "--threads", THREADS])[0]
     return found
@@ -170,7 +171,7 @@ def main():
               "machine": f"{THREADS} cores, {platform.machine()}", "train": [], "decode": []}
     try:
         say("limits of this CPU")
-        result["limits"] = lines_of([BUILD / "bench_lm_kernel"])
+        result["limits"] = lines_of([PROGRAMS / "bench_lm_kernel"])
         result["isa"] = next(line["isa"] for line in result["limits"] if "isa" in line)
         (scratch / "same").mkdir()
         say("the same logits on both sides")
