@@ -162,8 +162,11 @@ static enum err prompt_from(struct chat *chat, size_t from, bool recipe, uint32_
     if (err == ERR_OK && recipe)
         turn[count++] = (struct barista_turn){.role = BARISTA_ASSISTANT, .recipe = true};
     if (err == ERR_OK)
-        err = barista_prompt(chat->tokenizer, BARISTA_CHAT, turn, count, config->context, room, ids,
-                             config->context, ret_count);
+        err = barista_prompt_taught(chat->tokenizer, turn, count,
+                                    &(struct barista_space){.context = config->context,
+                                                            .room = room,
+                                                            .taught = chat->prompt_max},
+                                    ids, config->context, ret_count);
     buf_finish(&system);
     *ret_users = 0;
     for (size_t i = 0; err == ERR_OK && i < *ret_count; i++)

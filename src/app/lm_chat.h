@@ -18,6 +18,7 @@ struct chat {
     struct lm_mask *recipe; /* made when it is first asked for */
     bool is_terminal;       /* both ends */
     struct lm_sampling sampling;
+    uint32_t prompt_max; /* ids of a prompt that the model was taught with; 0: any */
     uint64_t answers; /* each has a seed of its own */
 
     struct barista_turn *message; /* CHAT_MESSAGES */

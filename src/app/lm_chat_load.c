@@ -25,10 +25,14 @@ static enum err sampling_of(struct chat *chat, const char *dir, struct lm_fault 
     char path[1100];
     const struct options_lm *given = &chat->options->lm;
     struct lm_sampling own = {.temperature = 0.5F, .min_p = 0.05F};
+    struct lm_generation suits = {.has_sampling = false};
     (void)snprintf(path, sizeof(path), "%s/generation.json", dir);
-    enum err err = lm_sampling_read(path, fault, &own);
+    enum err err = lm_generation_read(path, fault, &suits);
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         return err;
+    if (suits.has_sampling)
+        own = suits.sampling;
+    chat->prompt_max = suits.prompt_max;
     chat->sampling = (struct lm_sampling){
         .temperature = (float)options_real(given->temperature, (double)own.temperature),
         .top_k = given->top_k != 0 ? given->top_k : own.top_k,

@@ -73,6 +73,17 @@ MUST_USE enum err barista_prompt(const struct lm_tokenizer *tokenizer, enum bari
                                  const struct barista_turn *turns, size_t count, uint32_t context,
                                  uint32_t room, uint16_t *ids, size_t ids_max, size_t *ret_count);
 
+struct barista_space {
+    uint32_t context, room; /* as barista_prompt has them */
+    uint32_t taught;        /* how long a prompt the model was taught with; 0: any */
+};
+/* As barista_prompt for a chat, and old turns are left out until the prompt has at most `taught`
+ * ids.  A last question that is longer by itself is asked alone, and may be as long as fits. */
+MUST_USE enum err barista_prompt_taught(const struct lm_tokenizer *tokenizer,
+                                        const struct barista_turn *turns, size_t count,
+                                        const struct barista_space *space, uint16_t *ids,
+                                        size_t ids_max, size_t *ret_count);
+
 /* ---- classes: corpus/classes.csv ---- */
 
 #define BARISTA_FACETS_MAX 8
@@ -244,6 +255,7 @@ struct barista_model_info {
     uint64_t parameters, file_bytes;
     uint32_t context, vocab;
     int64_t loaded_at_ms;
+    const struct lm_generation *generation; /* what its folder says; NULL: not trained */
     const char *why; /* when not trained: "no file", or what is wrong with it */
     struct str card; /* card.json beside the weights, an object in JSON; or none */
 };

@@ -181,11 +181,18 @@ struct lm_sampling {
     uint64_t seed;     /* same seed, same text */
 };
 MUST_USE enum err lm_sampling_check(const struct lm_sampling *sampling, struct lm_fault *fault);
-/* generation.json, what suits a model, under Hugging Face's names (repetition_penalty); the seed is
- * not in it.  What is left out is 0.  ERR_NOT_FOUND: there is none; ERR_INPUT with the field. */
-MUST_USE enum err lm_sampling_read(const char *path, struct lm_fault *fault,
-                                   struct lm_sampling *ret_sampling);
-MUST_USE enum err lm_sampling_write(const struct lm_sampling *sampling, const char *path);
+/* generation.json, what suits a model: sampling under Hugging Face's names (repetition_penalty; the
+ * seed is not in it), and how long a prompt it was taught with. */
+struct lm_generation {
+    bool has_sampling;           /* the file names a field of it; what it leaves out is 0 */
+    struct lm_sampling sampling; /* when it has one */
+    uint32_t prompt_max;         /* ids of a prompt; positions behind were seldom or never trained.
+                                    0: as the context allows */
+};
+/* ERR_NOT_FOUND: there is none; ERR_INPUT with the field. */
+MUST_USE enum err lm_generation_read(const char *path, struct lm_fault *fault,
+                                     struct lm_generation *ret_generation);
+MUST_USE enum err lm_generation_write(const struct lm_generation *generation, const char *path);
 
 /* A JSON schema (object of known properties in the order given; integer/number with minimum,
  * maximum, multipleOf; enum and const of strings; boolean; fixed arrays) as an automaton over
