@@ -359,6 +359,7 @@ static struct barista_model_info model_info(const struct service_model *model)
     info.context = config->context;
     info.vocab = config->vocab_used;
     info.loaded_at_ms = weights->loaded_at_ms;
+    info.generation = &weights->generation;
     if (weights->card.len > 0)
         info.card = buf_str(&weights->card);
     return info;

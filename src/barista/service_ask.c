@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define TOKENS_PRESET 128
+#define CLASSES_ROOM  128 /* ids of a label for each facet, even when each byte is one */
 
 void service_wait_free(struct barista_wait *wait)
 {
@@ -55,6 +56,9 @@ static void text_done(void *cookie, enum err err, const struct lm_result *result
 {
     struct barista_wait *wait = cookie;
     wait->request = NULL;
+    /* A text that nobody stopped has an id at least, unless its time was over before. */
+    if (err == ERR_OK && result->finish == LM_FINISH_LENGTH && result->made_ids == 0)
+        err = ERR_TIMEOUT;
     service_wait_answer(wait, err == ERR_OK ? wait->text_err : err, result);
 }
 
@@ -162,7 +166,7 @@ static enum err submit_classify(struct barista_wait *wait, const struct barista_
         service_fault(fault, "there are no classes: %.200s", wait->barista->facts_why);
         return ERR_CLOSED;
     }
-    enum err err = service_prompt(wait, ask, 64, fault);
+    enum err err = service_prompt(wait, ask, CLASSES_ROOM, fault);
     return err == ERR_OK ? service_classify_next(wait) : err;
 }
 

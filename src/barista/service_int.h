@@ -20,6 +20,7 @@ struct service_weights {
     uint32_t refs;
     struct lm_model *model;
     struct lm_tokenizer *tokenizer;
+    struct lm_generation generation;         /* zeros when its folder says nothing */
     struct lm_mask *recipe[SERVICE_SYSTEMS]; /* made when first needed */
     double temperature;                      /* what scores of classes are divided by */
     uint64_t file_bytes;
@@ -114,6 +115,8 @@ MUST_USE enum err service_classify_next(struct barista_wait *wait);
 
 /* Saving holds a copy of what it needs; without its barista it ends unheard. */
 void service_save_leave(struct service_save *save);
+/* A folder of plain files that this room or its trainer made; none does nothing. */
+void service_folder_remove(const char *path);
 
 MUST_USE enum err service_jobs_open(struct barista *barista);
 void service_jobs_close(struct barista *barista);

@@ -36,6 +36,19 @@ static enum err tokenizer_load(const char *dir, struct service_weights *weights,
     return ERR_INPUT;
 }
 
+static enum err generation_load(const char *dir, struct service_weights *weights,
+                                struct lm_fault *fault)
+{
+    char path[SERVICE_PATH_BYTES];
+    if (!service_join(path, sizeof(path), dir, "generation.json"))
+        return ERR_INPUT;
+    enum err err = lm_generation_read(path, fault, &weights->generation);
+    if (err != ERR_NOT_FOUND)
+        return err;
+    *fault = (struct lm_fault){0};
+    return ERR_OK;
+}
+
 /* Passed on as it is, so it has to be an object. */
 static void card_read(struct service_weights *weights, const char *dir)
 {
@@ -76,6 +89,8 @@ enum err service_weights_load(const char *dir, const char *name, struct lm_fault
         err = name_check(lm_model_config(weights->model), name, fault);
     if (err == ERR_OK)
         err = tokenizer_load(dir, weights, fault);
+    if (err == ERR_OK)
+        err = generation_load(dir, weights, fault);
     if (err != ERR_OK) {
         if (fault->why[0] == 0)
             service_fault(fault, "%s", err_name(err));

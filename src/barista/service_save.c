@@ -18,7 +18,7 @@ struct service_save {
     struct service_model *model;
     char name[64];
     char from[SERVICE_PATH_BYTES], beside[SERVICE_PATH_BYTES], to[SERVICE_PATH_BYTES];
-    bool quantise;
+    bool quantise, loading;
     enum lm_dtype dtype;
     struct lm_fault fault;
     enum err err;
@@ -103,7 +103,7 @@ static enum err folder_copy(const char *from, const char *to, struct lm_fault *f
 }
 
 /* A folder of plain files that this room made. */
-static void folder_remove(const char *path)
+void service_folder_remove(const char *path)
 {
     char file[SERVICE_PATH_BYTES];
     DIR *dir = opendir(path);
@@ -137,15 +137,25 @@ static enum err folder_place(const char *from, const char *to, struct lm_fault *
         return failed(fault, "written", to);
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0)
         return failed(fault, "replaced", to);
-    folder_remove(from);
+    service_folder_remove(from);
     return ERR_OK;
+}
+
+/* What cannot be loaded replaces nothing. */
+static enum err weights_check(const char *dir, const char *name, struct lm_fault *fault)
+{
+    struct service_weights *weights = NULL;
+    enum err err = service_weights_load(dir, name, fault, &weights);
+    if (err == ERR_OK)
+        service_weights_unref(weights);
+    return err;
 }
 
 static void save_run(struct loop_job *job)
 {
     struct service_save *save = (struct service_save *)(void *)job;
     struct lm_fault *fault = &save->fault;
-    folder_remove(save->beside); /* of a save that a crash cut short */
+    service_folder_remove(save->beside); /* of a save that a crash cut short */
     if (save->quantise) {
         save->err = lm_model_quantise(save->from, save->beside, save->dtype, fault);
     } else {
@@ -153,6 +163,8 @@ static void save_run(struct loop_job *job)
         if (save->err == ERR_OK)
             save->err = folder_copy(save->from, save->beside, fault);
     }
+    if (save->err == ERR_OK)
+        save->err = weights_check(save->beside, save->model->name, fault);
     if (save->err == ERR_OK)
         save->err = folder_sync(save->beside);
     if (save->err == ERR_OK)
@@ -164,7 +176,7 @@ static void save_run(struct loop_job *job)
         save->err = folder_sync(parent);
     }
     if (save->err != ERR_OK)
-        folder_remove(save->beside);
+        service_folder_remove(save->beside);
     if (save->err != ERR_OK && fault->why[0] == 0)
         service_fault(fault, "the models' folder cannot be written (%s)", err_name(save->err));
 }
@@ -173,6 +185,7 @@ static void save_run(struct loop_job *job)
 
 static void save_answer(struct service_save *save, enum err err, const struct lm_fault *fault)
 {
+    save->barista->save = NULL;
     log_line(err == ERR_OK ? LOG_INFO : LOG_WARN, "model_saved", "name", "%s", save->name, "err",
              "%s", err_name(err), "why", "%s", err == ERR_OK ? NULL : fault->why, NULL);
     save->done(save->cookie, err, fault, save->to);
@@ -192,11 +205,11 @@ static void save_done(struct loop_job *job)
         mem_free(save);
         return;
     }
-    barista->save = NULL;
     if (save->err == ERR_OK && service_model_find(barista, str_from(save->name)) != NULL) {
         /* A load under way may have read what was there before: then staff asks again. */
         enum err err = barista_reload(barista, str_from(save->name), save_loaded, save);
-        if (err == ERR_OK)
+        save->loading = err == ERR_OK;
+        if (save->loading)
             return;
         save->err = err;
         service_fault(&save->fault, "it was saved, but could not be loaded now (%s)",
@@ -207,7 +220,10 @@ static void save_done(struct loop_job *job)
 
 void service_save_leave(struct service_save *save)
 {
-    save->barista = NULL;
+    if (save->loading)
+        mem_free(save); /* who loads does not answer any more, either */
+    else
+        save->barista = NULL;
 }
 
 /* The best of the newest job that has any; else what is served. */
@@ -254,6 +270,11 @@ enum err barista_save(struct barista *barista, struct str model, struct str path
                                   .done = done,
                                   .cookie = cookie};
     enum err err = service_save_path(barista, path, fault, save->name, save->to);
+    const struct service_model *other = service_model_find(barista, str_from(save->name));
+    if (err == ERR_OK && other != NULL && other != found) {
+        service_fault(fault, "path: this is the name of another model");
+        err = ERR_DENIED;
+    }
     if (err == ERR_OK && !source_find(barista, found, save->from))
         err = ERR_CLOSED;
     if (err == ERR_OK && strcmp(save->from, save->to) == 0 && dtype == NULL) {
