@@ -177,31 +177,85 @@ TEST(early_when_nothing_gets_better)
     CHECK_EQ(result.last.step, 8);
 }
 
+/* What was on disk after the last turn that was good. */
+struct keeper {
+    const char *out;
+    const char *bytes[3];
+    size_t len[3];
+    uint64_t step;
+};
+
+static const char *const kept_files[3] = {"last/model.safetensors", "last/state.safetensors",
+                                          "best/model.safetensors"};
+
+static void keeper_progress(void *cookie, const struct lm_train_progress *p)
+{
+    struct keeper *keeper = cookie;
+    if (!isfinite(p->loss) || !isfinite(p->grad_norm) || !isfinite(p->valid_loss))
+        return;
+    keeper->step = p->step;
+    for (size_t i = 0; i < ARRAY_COUNT(kept_files); i++)
+        keeper->bytes[i] = kit_read_file(kit_path(keeper->out, kept_files[i]), &keeper->len[i]);
+}
+
+static void same_as_kept(const struct keeper *keeper)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kept_files); i++) {
+        size_t len;
+        const char *now = kit_read_file(kit_path(keeper->out, kept_files[i]), &len);
+        NOTE("%s after step %llu", kept_files[i], (unsigned long long)keeper->step);
+        CHECK_EQ(len, keeper->len[i]);
+        CHECK(memcmp(now, keeper->bytes[i], len) == 0);
+    }
+}
+
+/* Weights that grow ninefold a step learn for a while, and then are too large to be numbers. */
 TEST(not_a_number_stops_and_keeps_the_last_good)
 {
     const char *dir = kit_tempdir();
     struct lm_train_options o = toy_options(dir, "out");
-    o.learning_rate = 1e30;
+    struct keeper keeper = {.out = o.out_dir};
+    o.learning_rate = 1;
+    o.weight_decay = 10;
     o.warmup = 0;
-    o.clip = 1e30;
-    o.weight_decay = 0;
     o.save_every = 1;
-    o.steps_max = 200;
-    o.validate_every = 200;
+    o.validate_every = 1;
+    o.steps_max = 2000;
+    o.progress = keeper_progress;
+    o.cookie = &keeper;
     struct toy_result result = toy_run(&o);
     CHECK_EQ(result.end, LM_TRAIN_NAN);
-    CHECK(result.last.step < 200);
-    CHECK(!isfinite(result.last.loss) || !isfinite(result.last.grad_norm));
+    CHECK(keeper.step >= 3 && keeper.step < 2000);
+    same_as_kept(&keeper);
     const char *told = kit_read_file(kit_path(o.out_dir, "progress.json"), NULL);
     CHECK(strstr(told, "\"state\": \"nan\"") != NULL);
     CHECK(strstr(told, "nan,") == NULL);
-    /* Whatever is in last/, if anything, can be read. */
-    if (path_exists(kit_path(o.out_dir, "last"))) {
-        struct lm_weights weights;
-        struct lm_fault fault;
-        CHECK_OK(lm_weights_read(kit_path(o.out_dir, "last"), &fault, &weights));
-        mem_free(weights.block);
-    }
+    o.resume = true; /* and once more from there */
+    result = toy_run(&o);
+    CHECK_EQ(result.end, LM_TRAIN_NAN);
+    same_as_kept(&keeper);
+    struct lm_weights weights;
+    struct lm_fault fault;
+    CHECK_OK(lm_weights_read(kit_path(o.out_dir, "last"), &fault, &weights));
+    mem_free(weights.block);
+}
+
+TEST(a_new_run_brings_its_own_tokenizer)
+{
+    const char *dir = kit_tempdir();
+    struct lm_train_options o = toy_options(dir, "out");
+    CHECK_OK(file_write_atomic(kit_path(dir, "one.json"), "one", 3, 0600));
+    CHECK_OK(file_write_atomic(kit_path(dir, "other.json"), "other", 5, 0600));
+    o.steps_max = 2;
+    o.validate_every = 1;
+    o.tokenizer_path = kit_path(dir, "one.json");
+    (void)toy_run(&o);
+    CHECK_STR(kit_read_file(kit_path(o.out_dir, "best/tokenizer.json"), NULL), "one");
+    CHECK_OK(lm_disk_remove_dir(kit_path(o.out_dir, "last")));
+    o.tokenizer_path = kit_path(dir, "other.json");
+    (void)toy_run(&o);
+    CHECK_STR(kit_read_file(kit_path(o.out_dir, "best/tokenizer.json"), NULL), "other");
+    CHECK_STR(kit_read_file(kit_path(o.out_dir, "last/tokenizer.json"), NULL), "other");
 }
 
 TEST(clip_bounds_what_a_step_does)

@@ -21,16 +21,20 @@ static enum err unsaved(struct lm_trainer *t, enum err err, const char *path)
 static enum err copy_tokenizer(struct lm_trainer *t, const char *dir)
 {
     char path[PATH_BYTES];
-    struct buf bytes;
+    struct buf bytes, there;
     if (t->o.tokenizer_path == NULL)
         return ERR_OK;
     (void)snprintf(path, sizeof(path), "%s/tokenizer.json", dir);
-    if (path_exists(path))
-        return ERR_OK; /* last/ is replaced whole, best/ keeps it */
     enum err err = file_read(t->o.tokenizer_path, TOKENIZER_MAX, &bytes);
     if (err != ERR_OK)
         return unsaved(t, err, t->o.tokenizer_path);
-    err = file_write_atomic(path, bytes.at, bytes.len, 0644);
+    bool same = false; /* best/ may be of a run before this one */
+    if (file_read(path, TOKENIZER_MAX, &there) == ERR_OK) {
+        same = str_equal(buf_str(&there), buf_str(&bytes));
+        buf_finish(&there);
+    }
+    if (!same)
+        err = file_write_atomic(path, bytes.at, bytes.len, 0644);
     buf_finish(&bytes);
     return unsaved(t, err, path);
 }
