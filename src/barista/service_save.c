@@ -141,6 +141,16 @@ static enum err folder_place(const char *from, const char *to, struct lm_fault *
     return ERR_OK;
 }
 
+/* What was said to suit the model goes on to do so, unless the new weights say otherwise. */
+static enum err generation_keep(const struct service_save *save, struct lm_fault *fault)
+{
+    char from[SERVICE_PATH_BYTES], to[SERVICE_PATH_BYTES];
+    if (!service_join(from, sizeof(from), save->to, "generation.json") ||
+        !service_join(to, sizeof(to), save->beside, "generation.json"))
+        return ERR_INPUT;
+    return path_exists(from) && !path_exists(to) ? file_copy(from, to, fault) : ERR_OK;
+}
+
 /* What cannot be loaded replaces nothing. */
 static enum err weights_check(const char *dir, const char *name, struct lm_fault *fault)
 {
@@ -163,6 +173,8 @@ static void save_run(struct loop_job *job)
         if (save->err == ERR_OK)
             save->err = folder_copy(save->from, save->beside, fault);
     }
+    if (save->err == ERR_OK)
+        save->err = generation_keep(save, fault);
     if (save->err == ERR_OK)
         save->err = weights_check(save->beside, save->model->name, fault);
     if (save->err == ERR_OK)

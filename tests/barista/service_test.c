@@ -68,7 +68,7 @@ struct asked {
     struct barista *barista;
     int pieces, dones;
     enum err err;
-    uint32_t made;
+    uint32_t made, prompt;
     size_t text_len, class_count;
 };
 
@@ -104,6 +104,7 @@ static void done(void *cookie, enum err err, const struct barista_answer *answer
     if (err != ERR_OK)
         return;
     asked->made = answer->result->made_ids;
+    asked->prompt = answer->result->prompt_ids;
     asked->text_len = answer->text.len;
     asked->class_count = answer->class_count;
 }
@@ -302,6 +303,72 @@ TEST(a_question_whose_turn_never_came_has_no_answer)
     CHECK_OK(ask(&asked, &go_on, &wait));
     until_done(&asked, 2);
     CHECK_OK(asked.err);
+    finish(&asked);
+}
+
+/* ---- what suits a model ---- */
+
+static void suits(const char *json)
+{
+    const char *path = kit_path(kit_path(folder(), "tanka"), "generation.json");
+    CHECK_OK(file_write_atomic(path, json, strlen(json), 0600));
+}
+
+static uint32_t prompt_of(const char *json, const struct barista_turn *turns, size_t count)
+{
+    struct asked asked;
+    struct barista_wait *wait;
+    suits(json);
+    begin_with(&asked, &(struct barista_options){.models_dir = folder()});
+    CHECK_OK(ask(&asked,
+                 &(struct barista_ask){.kind = BARISTA_ASK_CHAT,
+                                       .model = STR("tanka"),
+                                       .turns = turns,
+                                       .turn_count = count,
+                                       .max_tokens = 4},
+                 &wait));
+    until_done(&asked, 1);
+    CHECK_OK(asked.err);
+    finish(&asked);
+    return asked.prompt;
+}
+
+TEST(a_talk_gives_way_before_positions_that_were_not_trained)
+{
+    struct barista_turn turn[9];
+    toy_write(folder(), "tanka");
+    for (size_t i = 0; i < ARRAY_COUNT(turn); i++)
+        turn[i] = (struct barista_turn){.role = i % 2 == 0 ? BARISTA_USER : BARISTA_ASSISTANT,
+                                        .text = STR("qz qz qz")};
+    uint32_t whole = prompt_of("{}", turn, 9);
+    CHECK(whole > 80);
+    CHECK_EQ(prompt_of("{\"prompt_max\": 5000}", turn, 9), whole);
+    uint32_t cut = prompt_of("{\"prompt_max\": 50}", turn, 9);
+    CHECK(cut > 25 && cut <= 50);
+    /* The last question is asked, however long. */
+    turn[8].text = STR("qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz qz");
+    uint32_t alone = prompt_of("{\"prompt_max\": 50}", turn + 8, 1);
+    CHECK(alone > 50);
+    CHECK_EQ(prompt_of("{\"prompt_max\": 50}", turn, 9), alone);
+}
+
+TEST(what_suits_a_model_is_known_or_refused)
+{
+    struct asked asked;
+    struct barista_model_info info;
+    toy_write(folder(), "tanka");
+    suits("{\"temperature\": 0.25, \"prompt_max\": 64}");
+    begin_with(&asked, &(struct barista_options){.models_dir = folder()});
+    CHECK(barista_model_find(asked.barista, STR("tanka"), &info));
+    CHECK(info.generation->has_sampling);
+    CHECK_NEAR(info.generation->sampling.temperature, 0.25, 0);
+    CHECK_EQ(info.generation->prompt_max, 64);
+    finish(&asked);
+    suits("{\"temperature\": -1}");
+    begin_with(&asked, &(struct barista_options){.models_dir = folder()});
+    CHECK(barista_model_find(asked.barista, STR("tanka"), &info));
+    CHECK(!info.trained);
+    CHECK(strstr(info.why, "temperature") != NULL);
     finish(&asked);
 }
 
@@ -587,6 +654,23 @@ TEST(it_may_end_while_what_was_saved_is_loaded)
         CHECK(loop_turn_wait(asked.loop));
     finish(&asked);
     CHECK_EQ(asked.dones, 0);
+}
+
+TEST(what_suits_a_model_outlives_its_weights)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    uint64_t job_id = 0;
+    const char *json = "{\"prompt_max\": 64}\n";
+    const char *path = kit_path(folder(), "models/tanka/generation.json");
+    saving_begin(&asked, "cp ${0%/*}/models/tanka/[cmt]* $out/best");
+    CHECK_OK(file_write_atomic(path, json, strlen(json), 0600));
+    CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+    CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_COMPLETE);
+    CHECK_OK(save(&asked, "tanka", NULL));
+    CHECK(path_exists(path));
+    CHECK_EQ(asked.barista->model[0].weights->generation.prompt_max, 64);
+    finish(&asked);
 }
 
 TEST(what_is_quantised_is_not_made_whole_again)
