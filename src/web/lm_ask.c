@@ -337,13 +337,16 @@ static struct web_problem lm_problem(const struct lm_endpoint *endpoint, enum er
         return (struct web_problem){.status = 503,
                                     .code = "overloaded",
                                     .detail = "Too many questions wait; come again later."};
+    case ERR_TIMEOUT:
+        return (struct web_problem){.status = 503,
+                                    .code = "overloaded",
+                                    .detail = "Its turn did not come in time; come again later."};
     case ERR_OK:
     case ERR_AGAIN:
     case ERR_NOMEM:
     case ERR_IO:
     case ERR_CONFLICT:
     case ERR_DENIED:
-    case ERR_TIMEOUT:
     case ERR_VERSION:
     default:
         return (struct web_problem){.status = 503,
@@ -371,8 +374,11 @@ void lm_ask_begin(struct web_call *call, const struct lm_manner *manner, const s
     call->gone = call_gone;
     enum err err = barista_begin(call->web->barista, &wish->ask, &fault, model_piece, model_done,
                                  ask, &ask->wait);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        if (ask->stream && stream_begin(ask)) /* its turn may be some way off */
+            stream_push(ask);
         return;
+    }
     struct web_problem problem = problem_of(ask, err, &fault);
     answer_problem(ask, &problem);
 }

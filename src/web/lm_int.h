@@ -24,11 +24,14 @@ extern const struct lm_endpoint lm_generate, lm_chat, lm_summarize, lm_classify,
 struct lm_wish {
     struct barista_ask ask;
     struct str stop[LM_STOPS_MAX];
-    struct barista_turn turn[LM_MESSAGES_MAX];
+    struct barista_turn *turn; /* room for LM_MESSAGES_MAX */
     bool stream, stream_usage;
 };
-/* Every limit and preset of an endpoint is set before its body is read. */
-void lm_wish_init(struct lm_wish *wish, const struct lm_endpoint *endpoint);
+/* Every limit and preset of an endpoint is set before its body is read.  NULL: answered with 503. */
+struct lm_wish *lm_wish_make(struct web_call *call, const struct lm_endpoint *endpoint);
+
+/* Once the model is read and before the rest: what its folder says goes before the endpoint's. */
+void lm_wish_suit(const struct web_call *call, struct lm_wish *wish);
 
 struct lm_ask;
 /* How an answer is written.  Each writes one JSON value. */

@@ -10,6 +10,7 @@
 #define REPETITION_MILLI_MIN  500
 #define REPETITION_MILLI_MAX  2000
 #define TOP_K                 40
+#define RECIPE_TOKENS_MIN     160
 #define TOP_P                 0.95f
 #define SEED_MAX              INT64_C(9007199254740991)
 
@@ -24,18 +25,38 @@ const struct lm_endpoint lm_completions = {NULL,     "content",        BARISTA_A
 
 /* ---- reading ---- */
 
-void lm_wish_init(struct lm_wish *wish, const struct lm_endpoint *endpoint)
+struct lm_wish *lm_wish_make(struct web_call *call, const struct lm_endpoint *endpoint)
 {
     uint64_t seed = 0;
+    struct lm_wish *wish = arena_alloc(&call->scratch, sizeof(*wish));
+    struct barista_turn *turn =
+        arena_alloc(&call->scratch, LM_MESSAGES_MAX * sizeof(struct barista_turn));
+    if (wish == NULL || turn == NULL) {
+        web_reply_err(call, ERR_NOMEM);
+        return NULL;
+    }
     if (sys_random(&seed, sizeof(seed)) != ERR_OK)
         seed = (uint64_t)sys_mono_us();
     *wish = (struct lm_wish){
+        .turn = turn,
         .ask = {.kind = endpoint->kind,
                 .max_tokens = endpoint->tokens_preset,
                 .sampling = {.temperature = (float)endpoint->temperature_milli / 1000.0f,
                              .top_k = TOP_K,
                              .top_p = TOP_P,
                              .seed = seed}}};
+    return wish;
+}
+
+void lm_wish_suit(const struct web_call *call, struct lm_wish *wish)
+{
+    struct barista_model_info info;
+    uint64_t seed = wish->ask.sampling.seed;
+    if (!barista_model_find(call->web->barista, wish->ask.model, &info) ||
+        info.generation == NULL || !info.generation->has_sampling)
+        return;
+    wish->ask.sampling = info.generation->sampling;
+    wish->ask.sampling.seed = seed;
 }
 
 static bool milli_read(struct kinds_reader *reader, const char *name, int64_t min, int64_t max,
@@ -173,14 +194,26 @@ static void recipe_read(struct kinds_reader *reader, struct lm_wish *wish)
     wish->ask.machine_system = system;
 }
 
+/* A recipe is whole or none: nothing may cut it. */
+static void recipe_check(struct kinds_reader *reader, const struct lm_wish *wish)
+{
+    if (!wish->ask.recipe)
+        return;
+    if (wish->ask.max_tokens < RECIPE_TOKENS_MIN)
+        kinds_read_fault(reader, "out_of_limits", "max_length", "A recipe needs %d at least.",
+                         RECIPE_TOKENS_MIN);
+    else if (wish->ask.stop_count > 0)
+        kinds_read_fault(reader, "bad_value", "stop", "A recipe ends by itself.");
+}
+
 static bool wish_read(struct web_call *call, const struct lm_endpoint *endpoint,
                       struct lm_wish *wish)
 {
     struct kinds_refusal refusal;
     struct kinds_reader reader;
-    lm_wish_init(wish, endpoint);
     web_read_body(call, &reader, &refusal);
     kinds_read_text(&reader, "model", true, 64, &wish->ask.model);
+    lm_wish_suit(call, wish);
     if (endpoint->text_field != NULL)
         kinds_read_text(&reader, endpoint->text_field, true, WEB_BODY_BYTES_MAX, &wish->ask.text);
     else
@@ -189,6 +222,7 @@ static bool wish_read(struct web_call *call, const struct lm_endpoint *endpoint,
         recipe_read(&reader, wish);
     if (endpoint->kind != BARISTA_ASK_CLASSIFY)
         lm_read_common(&reader, endpoint, wish);
+    recipe_check(&reader, wish);
     return web_read_end(call, &reader);
 }
 
@@ -318,12 +352,8 @@ static const struct lm_manner classify = {.endpoint = &lm_classify, .whole = sho
 
 static void ask_own(struct web_call *call, const struct lm_manner *manner)
 {
-    struct lm_wish *wish = arena_alloc(&call->scratch, sizeof(*wish));
-    if (wish == NULL) {
-        web_reply_err(call, ERR_NOMEM);
-        return;
-    }
-    if (lm_needed(call) && wish_read(call, manner->endpoint, wish))
+    struct lm_wish *wish = lm_needed(call) ? lm_wish_make(call, manner->endpoint) : NULL;
+    if (wish != NULL && wish_read(call, manner->endpoint, wish))
         lm_ask_begin(call, manner, wish);
 }
 

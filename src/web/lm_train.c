@@ -323,6 +323,10 @@ static void saved(void *cookie, enum err err, const struct lm_fault *fault, cons
 {
     struct web_call *call = cookie;
     char subject[96];
+    if (err == ERR_INPUT) {
+        web_reply_code(call, 422, "unsuitable_weights", fault->why);
+        return;
+    }
     if (err != ERR_OK) {
         web_reply_code(call, 503, "store_failed",
                        fault->why[0] != 0 ? fault->why : "The models' folder cannot be written.");

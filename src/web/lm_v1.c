@@ -126,7 +126,7 @@ static void message_read(struct reading *reading, const json_t *item, size_t *ke
         return;                     /* each model knows the one persona it was taught */
     if (*kept == LM_MESSAGES_MAX) { /* an old exchange gives way */
         memmove(&reading->wish->turn[0], &reading->wish->turn[1],
-                (LM_MESSAGES_MAX - 1) * sizeof(reading->wish->turn[0]));
+                (LM_MESSAGES_MAX - 1) * sizeof(struct barista_turn));
         (*kept)--;
     }
     reading->wish->turn[(*kept)++] =
@@ -190,11 +190,11 @@ static bool wish_read(struct web_call *call, struct lm_wish *wish)
 {
     struct reading reading = {.call = call, .body = call->body, .wish = wish};
     const json_t *model = json_object_get(call->body, "model");
-    lm_wish_init(wish, &lm_completions);
     if (!json_is_string(model) || json_string_length(model) == 0)
         refuse(&reading, "model", "'model' must be the name of a model.");
     else
         wish->ask.model = (struct str){json_string_value(model), json_string_length(model)};
+    lm_wish_suit(call, wish);
     messages_read(&reading);
     numbers_read(&reading);
     stop_read(&reading);
@@ -312,12 +312,8 @@ static const struct lm_manner completions = {.endpoint = &lm_completions,
 
 void web_v1_chat(struct web_call *call)
 {
-    struct lm_wish *wish = arena_alloc(&call->scratch, sizeof(*wish));
-    if (wish == NULL) {
-        web_reply_err(call, ERR_NOMEM);
-        return;
-    }
-    if (lm_needed(call) && wish_read(call, wish))
+    struct lm_wish *wish = lm_needed(call) ? lm_wish_make(call, &lm_completions) : NULL;
+    if (wish != NULL && wish_read(call, wish))
         lm_ask_begin(call, &completions, wish);
 }
 

@@ -141,6 +141,9 @@ class Refusals(Assistant):
             with self.subTest(str(messages)[:60]):
                 reply = self.guest.post('/api/chat', {'model': 'tanka', 'messages': messages})
                 self.refused(reply, status, code, field)
+        self.refused(self.guest.post('/api/chat', asking('x', recipe=True, max_length=10)), 422, 'out_of_limits',
+                     'max_length')
+        self.refused(self.guest.post('/api/chat', asking('x', recipe=True, stop='"')), 400, 'bad_value', 'stop')
         self.refused(self.guest.post('/api/chat', asking('x', machine_system='steam')), 400, 'bad_value',
                      'machine_system')
 
