@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What a model's folder says of it, saving over other models, and clients that read slowly."""
+import http.client
 import json
 import socket
-import unittest
 
 import harness
 import lm_toy
 from harness import until
-from lm_kit import Assistant, Stream, gauge
+from lm_kit import gauge
 
 
 class Suits(harness.Case):
@@ -73,35 +73,47 @@ class Save(harness.Case):
                      'unsuitable_weights')
 
 
-class Slow(Assistant):
-    def test_who_reads_slowly_misses_nothing(self):
-        """The client's window is so small that most of the answer waits in the server, and nobody waits for it."""
-        ask = {'model': 'tanka', 'messages': [{'role': 'user', 'content': 'x'}], 'max_tokens': 480, 'stream': True,
-               'seed': 3, 'temperature': 1}
-        stream = Stream(self.srv, '/v1/chat/completions', ask)
-        stream.close()
+class Slow(harness.Case):
+    """A client whose window is so small that its answer waits in the server.  The model speaks in long ids, so that it
+    is more than what a connection queues (256 KiB)."""
+
+    def begin(self, doublings, tokens):
+        lm_toy.write(self.folder / 'models', 'tanka', doublings=doublings, context=1200)
+        self.srv = self.server('--models', str(self.folder / 'models'))
+        self.admin = self.srv.admin()
+        body = json.dumps({'model': 'tanka', 'prompt': 'x', 'max_length': tokens, 'stream': True}).encode()
         small = socket.socket()
+        self.addCleanup(small.close)
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         small.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         small.settimeout(harness.REPLY_S)
         small.connect(('127.0.0.1', self.srv.port))
-        body = json.dumps(ask).encode()
-        small.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n'
+        small.sendall(b'POST /api/generate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n'
                       b'Content-Type: application/json\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
-        made = 'automat_lm_tokens_total{kind="made"}'
-        until(lambda: gauge(self.admin, made) >= 480 and gauge(self.admin, 'automat_lm_running') == 0,
-              what='the whole answer')
-        data = b''
-        while part := small.recv(65536):
-            data += part
-        small.close()
-        text, events = '', [line[6:] for line in data.decode().split('\n') if line.startswith('data: ')]
-        self.assertEqual(events.pop(), '[DONE]')
-        for event in events:
-            for choice in json.loads(event)['choices']:
-                text += choice['delta'].get('content') or ''
-        whole = self.guest.post('/v1/chat/completions', {**ask, 'stream': False}).json
-        self.assertEqual(text, whole['choices'][0]['message']['content'])
+        return small
+
+    def read(self, small):
+        answer = http.client.HTTPResponse(small, method='POST')
+        answer.begin()
+        self.assertEqual(answer.status, 200)
+        return [json.loads(line[6:]) for line in answer.read().decode().split('\n') if line.startswith('data: ')]
+
+    def test_who_reads_late_misses_nothing(self):
+        small = self.begin(9, 500)
+        until(lambda: gauge(self.admin, 'automat_lm_tokens_total{kind="made"}') == 500 and
+              gauge(self.admin, 'automat_lm_running') == 0, what='the whole answer')
+        *pieces, last = self.read(small)
+        self.assertEqual(last['usage']['completion_tokens'], 500)
+        self.assertEqual(''.join(piece['delta'] for piece in pieces), 'a' * 512 * 500)
+        self.assertEqual(last['generated_text'], 'a' * 512 * 500)
+
+    def test_who_never_reads_is_let_go(self):
+        small = self.begin(11, 1000)
+        until(lambda: gauge(self.admin, 'automat_lm_cancelled_total') == 1, what='the end of patience')
+        with self.assertRaises((ConnectionError, http.client.HTTPException)):
+            self.read(small)
+        reply = self.srv.client().post('/api/generate', {'model': 'tanka', 'prompt': 'x', 'max_length': 2})
+        self.assertEqual(reply.status, 200, reply)
 
 
 if __name__ == '__main__':
