@@ -180,6 +180,21 @@ void barista_tick(struct barista *barista, int64_t wall_ms)
 
 /* ---- what people ask for ---- */
 
+/* What it takes to go on with a job, and the data it learned from, is kept of the newest alone;
+ * what it learned (best/) stays. */
+static void jobs_slim(const struct barista *barista)
+{
+    static const char *const folders[] = {"last", "data"};
+    char path[SERVICE_PATH_BYTES];
+    for (size_t i = 0; i < barista->job_count; i++) {
+        for (size_t j = 0; j < ARRAY_COUNT(folders); j++) {
+            if (service_job_path(barista, barista->job[i]->job.job_id, folders[j], path,
+                                 sizeof(path)))
+                service_folder_remove(path);
+        }
+    }
+}
+
 enum err barista_train_start(struct barista *barista, const struct barista_train *train,
                              struct lm_fault *fault, uint64_t *ret_job_id)
 {
@@ -209,6 +224,7 @@ enum err barista_train_start(struct barista *barista, const struct barista_train
         service_fault(fault, "data_path: it is too long");
         return ERR_NOT_FOUND;
     }
+    jobs_slim(barista);
     err = dir_make(path, 0700);
     if (err == ERR_OK)
         err = service_job_write(barista, &job);

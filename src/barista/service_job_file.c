@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FILE_BYTES (16 * KIB)
-#define LOG_BYTES  (4 * MIB)
+#define TAIL_BYTES 4096
 
 bool service_job_path(const struct barista *barista, uint64_t job_id, const char *file, char *dst,
                       size_t dst_bytes)
@@ -126,24 +126,39 @@ void service_job_progress(const struct barista *barista, struct barista_job *job
     json_decref(value);
 }
 
+/* The end of a file, as much as fits. */
+static size_t tail_read(const char *path, char dst[TAIL_BYTES])
+{
+    FILE *file = fopen(path, "rbe");
+    size_t len = 0;
+    if (file == NULL)
+        return 0;
+    if (fseek(file, -TAIL_BYTES, SEEK_END) == 0 || fseek(file, 0, SEEK_SET) == 0)
+        len = fread(dst, 1, TAIL_BYTES, file);
+    (void)fclose(file);
+    return len;
+}
+
+static bool ends_line(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
 /* The last line of its log that says something. */
 void service_job_why(const struct barista *barista, struct barista_job *job)
 {
-    char path[SERVICE_PATH_BYTES];
-    struct buf log;
+    char path[SERVICE_PATH_BYTES], tail[TAIL_BYTES];
     (void)snprintf(job->why, sizeof(job->why), "it ended without a word");
-    if (!service_job_path(barista, job->job_id, "log", path, sizeof(path)) ||
-        file_read(path, LOG_BYTES, &log) != ERR_OK)
+    if (!service_job_path(barista, job->job_id, "log", path, sizeof(path)))
         return;
-    size_t end = log.len;
-    while (end > 0 && (log.at[end - 1] == '\n' || log.at[end - 1] == '\r'))
+    size_t end = tail_read(path, tail);
+    while (end > 0 && ends_line(tail[end - 1]))
         end--;
     size_t begin = end;
-    while (begin > 0 && log.at[begin - 1] != '\n' && log.at[begin - 1] != '\r')
+    while (begin > 0 && !ends_line(tail[begin - 1]))
         begin--;
-    struct str line = str_slice(buf_str(&log), begin, end);
+    struct str line = {tail + begin, end - begin};
     line = str_slice(line, 0, sizeof(job->why) - 1);
     if (line.len > 0 && utf8_valid(line) && str_copy(job->why, sizeof(job->why), line) != ERR_OK)
         (void)snprintf(job->why, sizeof(job->why), "its log cannot be read");
-    buf_finish(&log);
 }

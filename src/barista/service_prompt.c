@@ -97,13 +97,15 @@ static enum err chat_from(struct barista_wait *wait, const struct barista_ask *a
                           uint32_t room, struct barista_kept *kept, struct lm_fault *fault,
                           size_t *ret_left_out)
 {
-    struct barista_turn turn[TURNS_MAX + 1];
     struct arena scratch;
     struct buf system;
     size_t count = 0;
     arena_init(&scratch, SCRATCH_BYTES);
     buf_init(&system, KIB);
-    enum err err = barista_system_text(ask->model, ask->machine_system, -1, &system);
+    struct barista_turn *turn = arena_alloc(&scratch, (TURNS_MAX + 1) * sizeof(*turn));
+    enum err err = turn == NULL ? ERR_NOMEM : ERR_OK;
+    if (err == ERR_OK)
+        err = barista_system_text(ask->model, ask->machine_system, -1, &system);
     if (err == ERR_OK)
         err = barista_turns_kept(wait->barista->facts, buf_str(&system), ask->turns + from,
                                  ask->turn_count - from, &scratch, kept + from, turn, TURNS_MAX,
