@@ -78,7 +78,7 @@ class Train(harness.Case):
         self.refused(self.admin.get('/api/train/99'), 404, 'unknown_job')
         second = self.begin(steps=1)
         self.assertFalse((self.data() / 'models' / 'jobs' / '1' / 'last').exists())
-        self.assertTrue((self.data() / 'models' / 'jobs' / '1' / 'best').is_dir())
+        self.assertTrue((self.data() / 'models' / 'jobs' / '1' / 'loss.svg').is_file())
         self.ended(second)
         self.assertEqual([item['job_id'] for item in self.admin.pages('/api/train/jobs?limit=1')], ['2', '1'])
 
