@@ -10,6 +10,7 @@
 #define SERVICE_PATH_BYTES   1024
 #define SERVICE_CARD_BYTES   (64 * KIB)
 #define SERVICE_JOBS_MAX     64 /* remembered; older ones stay on disk, unseen */
+#define SERVICE_JOBS_BEST    8  /* whose weights are kept, the one that begins included */
 #define SERVICE_ANSWER_MAX   (256 * KIB)
 #define SERVICE_SYSTEMS      2 /* of recipes: original, vertuo */
 #define SERVICE_THIS_PROGRAM "/proc/self/exe"

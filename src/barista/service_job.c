@@ -180,14 +180,15 @@ void barista_tick(struct barista *barista, int64_t wall_ms)
 
 /* ---- what people ask for ---- */
 
-/* What it takes to go on with a job, and the data it learned from, is kept of the newest alone;
- * what it learned (best/) stays. */
+/* Before another begins: what it takes to go on with a job, and the data it learned from, is not
+ * kept any more; what it learned is, of the newest few.  job.json and the log stay. */
 static void jobs_slim(const struct barista *barista)
 {
-    static const char *const folders[] = {"last", "data"};
+    static const char *const folders[] = {"last", "data", "best"};
     char path[SERVICE_PATH_BYTES];
     for (size_t i = 0; i < barista->job_count; i++) {
-        for (size_t j = 0; j < ARRAY_COUNT(folders); j++) {
+        bool is_old = i + SERVICE_JOBS_BEST <= barista->job_count;
+        for (size_t j = 0; j < ARRAY_COUNT(folders) - (is_old ? 0 : 1); j++) {
             if (service_job_path(barista, barista->job[i]->job.job_id, folders[j], path,
                                  sizeof(path)))
                 service_folder_remove(path);

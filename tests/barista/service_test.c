@@ -541,6 +541,34 @@ TEST(a_job_is_watched_cancelled_and_remembered)
     finish(&asked);
 }
 
+TEST(old_jobs_do_not_fill_the_disk)
+{
+    struct asked asked;
+    struct lm_fault fault;
+    char name[64];
+    const char *jobs = kit_path(folder(), "data/models/jobs");
+    jobs_begin(&asked, "for d in last data best; do mkdir $out/$d; echo x > $out/$d/f; done");
+    for (uint64_t i = 1; i <= SERVICE_JOBS_BEST + 2; i++) {
+        uint64_t job_id = 0;
+        CHECK_OK(barista_train_start(asked.barista, &lesson, &fault, &job_id));
+        CHECK_EQ(job_id, i);
+        CHECK_EQ(job_ended(&asked, job_id).state, BARISTA_JOB_COMPLETE);
+        (void)snprintf(name, sizeof(name), "%llu/last/f", (unsigned long long)i);
+        CHECK(path_exists(kit_path(jobs, name)));
+    }
+    for (uint64_t i = 1; i <= SERVICE_JOBS_BEST + 2; i++) {
+        NOTE("job %llu", (unsigned long long)i);
+        static const char *const parts[] = {"last", "data", "best", "job.json", "log"};
+        const bool there[] = {i == SERVICE_JOBS_BEST + 2, i == SERVICE_JOBS_BEST + 2, i > 2, true,
+                              true};
+        for (size_t j = 0; j < ARRAY_COUNT(parts); j++) {
+            (void)snprintf(name, sizeof(name), "%llu/%s", (unsigned long long)i, parts[j]);
+            CHECK_EQ(path_exists(kit_path(jobs, name)), there[j]);
+        }
+    }
+    finish(&asked);
+}
+
 /* ---- saving ---- */
 
 static void saved(void *cookie, enum err err, const struct lm_fault *fault, const char *path)
