@@ -90,8 +90,7 @@ static size_t chat_draw(struct rng *rng, struct barista_turn *turns)
     static const char *const asked[] = {
         "How much is Ember Quay?",
         "and how strong is it?",
-        "Which is stronger, Night "
-        "Ferry or Tin Roof?",
+        "Is Tin Roof stronger?",
         "the machine is leaking",
         "thanks",
         "what does crema mean",
