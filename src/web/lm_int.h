@@ -27,7 +27,8 @@ struct lm_wish {
     struct barista_turn *turn; /* room for LM_MESSAGES_MAX */
     bool stream, stream_usage;
 };
-/* Every limit and preset of an endpoint is set before its body is read.  NULL: answered with 503. */
+/* Every limit and preset of an endpoint is set before its body is read.  NULL: answered with 503.
+ */
 struct lm_wish *lm_wish_make(struct web_call *call, const struct lm_endpoint *endpoint);
 
 /* Once the model is read and before the rest: what its folder says goes before the endpoint's. */

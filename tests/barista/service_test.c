@@ -335,9 +335,10 @@ static uint32_t prompt_of(const char *json, const struct barista_turn *turns, si
 
 TEST(a_talk_gives_way_before_positions_that_were_not_trained)
 {
-    struct barista_turn turn[9];
+    struct barista_turn *turn = mem_alloc(9 * sizeof(*turn));
+    CHECK(turn != NULL);
     toy_write(folder(), "tanka");
-    for (size_t i = 0; i < ARRAY_COUNT(turn); i++)
+    for (size_t i = 0; i < 9; i++)
         turn[i] = (struct barista_turn){.role = i % 2 == 0 ? BARISTA_USER : BARISTA_ASSISTANT,
                                         .text = STR("qz qz qz")};
     uint32_t whole = prompt_of("{}", turn, 9);
@@ -350,6 +351,7 @@ TEST(a_talk_gives_way_before_positions_that_were_not_trained)
     uint32_t alone = prompt_of("{\"prompt_max\": 50}", turn + 8, 1);
     CHECK(alone > 50);
     CHECK_EQ(prompt_of("{\"prompt_max\": 50}", turn, 9), alone);
+    mem_free(turn);
 }
 
 TEST(what_suits_a_model_is_known_or_refused)
