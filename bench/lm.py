@@ -139,7 +139,7 @@ def table(result):
     peak = max(line["gflops"] for line in result["limits"] if line["what"] == "peak")
     reads = [line for line in result["limits"] if line["what"] == "read" and line["threads"] == THREADS]
     memory = max(reads, key=lambda line: line["mib"])
-    gemm = [line for line in result["limits"] if line["what"] == "gemm"]
+    gemm = [line for line in result["limits"] if line["what"] == "gemm" and line["precision"] == "f32"]
     out = ["# Language models beside PyTorch", "",
            f"Made by `bench/run.sh lm` on {result['at']}, {result['machine']}, {result['isa']}, {THREADS} threads; medians of "
            f"{result['rounds']} interleaved rounds, lowest and highest in brackets; PyTorch {result['torch']} with OpenBLAS. "
@@ -148,14 +148,16 @@ def table(result):
            f"Limits in the same run: {peak:,.0f} GFLOP/s (fp32 FMA), "
            + ", ".join(f"{line['gb_per_s']:.0f} GB/s reading {line['mib']} MiB" for line in reads) + ".", "",
            "## Training (8 x 256 tokens a step, dropout, clipping and AdamW included)", "", *train_rows(result, peak), "",
-           "This CPU has no bf16 products" if "bf16" not in result["isa"] else "This CPU has bf16 products", "",
+           *([] if "bf16" in result["isa"] else ["This CPU has no bf16 instructions: operands are rounded, and multiplied as "
+                                                 "fp32. The wanted ratio of bf16 needs a CPU that has them.", ""]),
            "## Decoding (64 tokens after a prompt of 128, sampled; real routing; every logit)", "",
            *decode_rows(result, memory["gb_per_s"]), "",
            "A share above 1 means that the weights stay in the shared cache.", "",
            "## Reading a prompt (128 tokens)", "", *prompt_rows(result), "",
-           "## Matrix products", "", "| shape (M x N x K) | GFLOP/s | share of the peak |", "|---|---|---|",
-           *(f"| {line['shape']} {line['m']}x{line['n']}x{line['k']} | {line['gflops']:.0f} | {line['gflops'] / peak:.2f} |"
-             for line in gemm), ""]
+           "## Matrix products (fp32)", "", "| shape (M x N x K) | threads | GFLOP/s | share of the peak of as many threads |",
+           "|---|---|---|---|",
+           *(f"| {line['shape']} {line['m']}x{line['n']}x{line['k']} | {line['threads']} | {line['gflops']:.0f} | "
+             f"{line['of_f32_peak']:.2f} |" for line in gemm), ""]
     return "\n".join(out)
 
 
