@@ -58,7 +58,9 @@ class Secure(harness.Case):
         self.authority = Authority(self.folder / 'ca')
         self.cert, self.key = self.folder / 'cert.pem', self.folder / 'key.pem'
         self.authority.issue(self.cert, self.key)
-        self.srv = self.server('--climate', 'off', '--mqtt-tls', '127.0.0.1:0', '--tls-cert', str(self.cert), '--tls-key', str(self.key))
+        # The window model may be asked, but moves nothing: the order of the test is the only one.
+        self.srv = self.server('--climate-confidence', '1', '--mqtt-tls', '127.0.0.1:0', '--tls-cert', str(self.cert),
+                               '--tls-key', str(self.key))
         self.port = secure_port(self.srv)
         self.admin = self.https(self.srv.admin_token)
 
