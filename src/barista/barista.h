@@ -164,8 +164,7 @@ MUST_USE enum err barista_dialogue_text(const struct barista_dialogue *dialogue,
 
 /* ---- without a model ---- */
 
-/* Retrieval and a fixed sentence: the baseline that a model must beat, and what answers where none
- * is trained. */
+/* Retrieval and a fixed sentence: the baseline that a model must beat. */
 MUST_USE enum err barista_plain_answer(const struct barista_facts *facts, struct str question,
                                        struct str before, struct buf *ret_answer);
 
